@@ -10,12 +10,12 @@ from typing import Any
 import jax
 
 from specflow.columns.embedding import Embedding
+from specflow.config.common.triggers import seconds_of, steps_of
 from specflow.config.experiment import ExperimentConfig
 from specflow.config.moved_numbers import moved_numbers, number_keys
 from specflow.config.run_config import RunConfig, TPUConfig
 from specflow.config.sections.mesh import MeshConfig
 from specflow.config.sections.spec import DeclaredSpecConfig, ModelFnConfig
-from specflow.config.sections.triggers import seconds_of, steps_of
 from specflow.config.table_experiment import completed
 from specflow.config.table_heads import TableLabels
 from specflow.contract import Mode, TPUEstimatorSpec
@@ -48,7 +48,9 @@ __all__ = [
 
 
 _ON_THE_HOST = (
+    "epochs",
     "train_steps",  # Schedules of the optimizer depend on it, and nothing else does.
+    "eval_at_start",
     "eval_every",
     "eval_steps",
     "early_stopping",
@@ -87,7 +89,7 @@ def estimator_arguments(
     """Builds the model function, the model and the settings of an experiment.
 
     Args:
-        experiment: validated, with resolved targets.
+        experiment: validated, with resolved targets and known numbers of steps.
         data: determines input sizes that the model leaves open.
         model_dir: the run directory; by default `output.dir`.
     """
@@ -99,7 +101,7 @@ def estimator_arguments(
     embeddings = {} if data.columns is None else data.columns.embeddings
     if isinstance(spec, DeclaredSpecConfig):
         check_sizes(experiment.model, inputs)
-    optimizer = build_optimizer(experiment.optimizer, train_steps=loop.train_steps)
+    optimizer = build_optimizer(experiment.optimizer, train_steps=loop.steps)
     model_fn = _model_fn(experiment, optimizer)
     model = functools.partial(
         build_model,
@@ -209,7 +211,7 @@ def _hyperparameters(
     """
     loop, model, spec = experiment.loop, experiment.model, experiment.spec
     steps_key = "loop.train_steps"
-    sections = {"optimizer": experiment.optimizer, steps_key: loop.train_steps}
+    sections = {"optimizer": experiment.optimizer, steps_key: loop.steps}
     optimizer_keys = [
         found
         for key, section in sections.items()
@@ -229,7 +231,7 @@ def _hyperparameters(
     def moved_optimizer(keys: Keys) -> Any:
         return build_optimizer(
             moved_numbers(experiment.optimizer, "optimizer", keys),
-            train_steps=moved_numbers(loop.train_steps, steps_key, keys),
+            train_steps=moved_numbers(loop.steps, steps_key, keys),
         )
 
     def moved_model(keys: Keys) -> tuple[Callable[..., Any], Model]:
@@ -349,7 +351,7 @@ def check_labels(
     for allowed in label_ranges(
         spec, features=features, labels=labels, outputs=abstract
     ):
-        for source in (data.train, data.eval):
+        for source in (data.train, *data.evaluated().values()):
             check_range(
                 source,
                 allowed.path,

@@ -12,6 +12,7 @@ from specflow.diagnostics.errors import ConfigError
 from specflow.runtime import standard_streams
 
 if TYPE_CHECKING:
+    from specflow.config.experiment import ExperimentConfig
     from specflow.diagnostics.error_pages import ErrorPage
 
 __all__ = ["diff", "explain", "schema", "show"]
@@ -37,11 +38,27 @@ def show(arguments: argparse.Namespace) -> int:
         ]
         print(document(0, config=composed.tree, origins=origins, dropped=dropped))
         return 0
+    _print_epochs(composed.config)
     by = arguments.trusted_at or "command line"
     dim = standard_streams.is_terminal(sys.stdout)
     for line in lines(composed, dim=dim, trusted_by=by):
         print(line)
     return 0
+
+
+def _print_epochs(config: "ExperimentConfig") -> None:
+    """Prints the steps of `loop.epochs`, if they are known without reading the data."""
+    if config.loop.epochs is None:
+        return
+    from specflow.config.epochs import EpochLength
+    from specflow.config.resolved_epochs import steps_of_epochs
+    from specflow.data.known_rows import known_rows
+
+    rows, key = known_rows(config.data), f"loop.epochs={config.loop.epochs:g}"
+    note = f"{key}: its steps are known once the data is read, as check and train do"
+    if rows is not None:
+        note = steps_of_epochs(config, EpochLength(rows, config.loop.batch_size))
+    print(f"note: {note}", file=sys.stderr)
 
 
 def explain(arguments: argparse.Namespace) -> int:

@@ -119,9 +119,9 @@ STEP = Option(
 )
 SPLIT = Option(
     "--split",
-    choices=["train", "eval", "test"],
+    metavar="{train,eval,test,SET}",
     default="eval",
-    help="split of the run's data; eval by default",
+    help="split of the run's data, or the name of an evaluation set; eval by default",
 )
 INPUT = Option(
     "--input",

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 from specflow.columns import FittedColumns
 from specflow.commands.placement_table import ParameterTable
 from specflow.commands.run_data import data_to_train
-from specflow.commands.settings_warnings import settings_warnings
+from specflow.commands.settings_warnings import (
+    resolved_experiment,
+    settings_warnings,
+)
 from specflow.config.experiment import ExperimentConfig
 from specflow.contract import Mode, TPUEstimatorSpec
 from specflow.data import Data
@@ -44,9 +47,10 @@ def check(composed: "Composed", *, fingerprint: bool = False) -> dict[str, Any]:
     config = composed.config
     data = data_to_train(composed)
     estimator = Estimator.from_config(config, data=data)
+    config = resolved_experiment(estimator)
     estimator.check_labels()
     if fingerprint:
-        steps = config.loop.train_steps
+        steps = config.loop.steps
         programs = estimator.fingerprints(data.train, data.eval, max_steps=steps)
         programs["all"] = combined(programs)
         print(columns(list(programs.items())))
@@ -60,7 +64,10 @@ def check(composed: "Composed", *, fingerprint: bool = False) -> dict[str, Any]:
     print()
     table = ParameterTable.of(estimator, data)
     print(table)
-    warnings = [*settings_warnings(composed, data), *estimator.program.warnings()]
+    warnings = [
+        *settings_warnings(composed, data, estimator),
+        *estimator.program.warnings(),
+    ]
     warm_plan = estimator.warm_plan(data.train)
     if warm_plan is not None:
         print(f"\n{warm_plan}")
@@ -97,7 +104,7 @@ def _disk_warnings(
     checkpointer = Checkpointer(
         run / "checkpoints", keep=checkpoint.keep, best=checkpoint.best
     )
-    if (checkpointer.latest_step() or 0) >= config.loop.train_steps:
+    if (checkpointer.latest_step() or 0) >= config.loop.steps:
         return []
     state = to_tree(estimator.abstract_state(data.train))
     diagnostics = checkpointer.space.diagnostics(bytes_of(state))

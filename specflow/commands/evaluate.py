@@ -1,6 +1,8 @@
 """`specflow evaluate run=DIR`: metrics of a run's checkpoint."""
 
-from collections.abc import Callable
+import functools
+import types
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +32,13 @@ def evaluate(
     Args:
         composed: the run's config with overrides applied; the run directory is not
             changed.
-        split: data to evaluate on: `train`, `eval` or `test`.
+        split: data to evaluate on: `train`, `eval` (with every set of the data),
+            `test`, or the name of a set.
         step: step of the checkpoint, or `best`; None: the newest.
 
     Returns:
-        The metrics, with `loss` and `global_step`.
+        The metrics, with `loss` and `global_step`; those of a set beside `eval` as
+        `<set>/<metric>`.
 
     Raises:
         CheckpointError: the run has no such checkpoint, or only damaged ones.
@@ -44,8 +48,13 @@ def evaluate(
     estimator = estimator_of_run(composed, data)
     estimator.check_labels()
     source = data.split(split)
+    sets = data.sets if split == "eval" else {}
     return evaluate_and_print(
-        estimator, lambda: source, steps=config.loop.eval_steps, step=step
+        estimator,
+        lambda: source,
+        steps=config.loop.eval_steps,
+        step=step,
+        sets={name: functools.partial(data.split, name) for name in sets},
     )
 
 
@@ -55,6 +64,7 @@ def evaluate_and_print(
     *,
     steps: int | None,
     step: CheckpointStep,
+    sets: Mapping[str, Callable[..., Any]] = types.MappingProxyType({}),
 ) -> dict[str, Any]:
     """Evaluates a checkpoint, prints its metrics and closes the estimator.
 
@@ -63,6 +73,7 @@ def evaluate_and_print(
         input_fn: gives the data.
         steps: number of batches; None: all.
         step: of the checkpoint.
+        sets: give further data, reported apart, by name.
 
     Returns:
         The metrics, with `loss` and `global_step`.
@@ -70,6 +81,12 @@ def evaluate_and_print(
     metrics = estimator.evaluate(
         input_fn, steps=steps, checkpoint_step=step, record=False
     )
+    for name, rows in sets.items():
+        others = estimator.evaluate(
+            rows, steps=steps, checkpoint_step=metrics["global_step"], record=False
+        )
+        del others["global_step"]
+        metrics |= {f"{name}/{metric}": value for metric, value in others.items()}
     estimator.close()
     evaluation = {name: v for name, v in metrics.items() if name != "global_step"}
     print_result(metrics["global_step"], evaluation=evaluation, timing=estimator.timing)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from specflow.commands.run_probe import RunProbe
+from specflow.config.common.triggers import seconds_of
 from specflow.config.experiment import ExperimentConfig
 from specflow.config.resume_plan import ResumePlan
-from specflow.config.sections.triggers import seconds_of
 from specflow.diagnostics.errors import (
     ConfigError,
     Diagnostic,

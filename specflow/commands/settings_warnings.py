@@ -4,30 +4,48 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from specflow.config.behind_the_end import behind_the_end
+from specflow.config.experiment import ExperimentConfig
+from specflow.config.resolved_epochs import check_resolved
 from specflow.data import Data
 from specflow.diagnostics.errors import Diagnostic
+from specflow.estimator import Estimator
 
 if TYPE_CHECKING:
     from specflow.compose import Composed
 
-__all__ = ["settings_warnings"]
+__all__ = ["resolved_experiment", "settings_warnings"]
 
 _SHIPPED = ("default", "conf/")
 """Beginnings of the origins of values that the user did not choose."""
 
 
-def settings_warnings(composed: "Composed", data: Data) -> list[Diagnostic]:
+def resolved_experiment(estimator: Estimator) -> ExperimentConfig:
+    """Returns the experiment of an estimator, whose numbers of steps are known.
+
+    Raises:
+        ConfigError: a rule about them is broken, which composing could not check.
+    """
+    experiment = estimator.experiment
+    assert experiment is not None  # The estimator is made of a config.
+    check_resolved(experiment)
+    return experiment
+
+
+def settings_warnings(
+    composed: "Composed", data: Data, estimator: Estimator
+) -> list[Diagnostic]:
     """Finds settings of an experiment that have no effect, or a surprising one.
 
     Args:
         composed: the experiment; values that ship with specflow, or that its run
             recorded, are not reported.
         data: its data.
+        estimator: its estimator, which knows the steps of its epochs.
     """
-    config = composed.config
+    config = estimator.experiment or composed.config
     diagnostics = [
         diagnostic
-        for diagnostic in behind_the_end(config)
+        for diagnostic in behind_the_end(config, estimator.epoch_length)
         if _is_chosen(composed, diagnostic.where)
     ]
     rows = len(data.train)

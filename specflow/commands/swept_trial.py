@@ -32,7 +32,7 @@ class SharedParts:
         if self._last is not None and self._last[0] == section:
             return self._last[1]
         data = build_data(section)
-        sources = (data.train, data.eval)
+        sources = (data.train, *data.evaluated().values())
         if all(type(source) in (ArraySource, TableSource) for source in sources):
             self._last = section, data
         return data
@@ -82,10 +82,15 @@ class Pruning:
         if trial is None:
             return report
 
+        of_sets: dict[str, Any] = {}
+
         def report_and_ask(step: int, split: str, metrics: Mapping[str, Any]) -> None:
             report(step, split, metrics)
+            if split.startswith("eval_"):  # Sets, which precede the evaluation itself.
+                name = split.removeprefix("eval_")
+                of_sets.update({f"{name}/{key}": v for key, v in metrics.items()})
             if split == "eval":
-                pruned = trial.is_pruned(step, _scalars(metrics))
+                pruned = trial.is_pruned(step, _scalars({**of_sets, **metrics}))
                 self.is_pruned = pruned and step < self._train_steps
 
         return report_and_ask

@@ -16,12 +16,16 @@ import jax
 from specflow.commands.pooled_folds import pool_folds
 from specflow.commands.run_data import data_to_train, write_columns
 from specflow.commands.run_probe import RunProbe
-from specflow.commands.settings_warnings import settings_warnings
+from specflow.commands.settings_warnings import (
+    resolved_experiment,
+    settings_warnings,
+)
 from specflow.commands.signals import stopping
 from specflow.commands.swept_trial import Pruning, SweptTrial
 from specflow.commands.train_result import TrainResult
 from specflow.config.experiment import ExperimentConfig
 from specflow.config.plugins.components import plugins_of
+from specflow.config.resolved_epochs import steps_of_epochs
 from specflow.data import Data
 from specflow.diagnostics.errors import CheckpointError
 from specflow.diagnostics.rendering import line
@@ -116,6 +120,7 @@ def train_loops(
         )
         if shared is not None:
             shared.estimator = estimator
+        config = resolved_experiment(estimator)
         estimator.check_labels()
         specs = declared_specs(config, data)
         probe = RunProbe.of_environment()
@@ -123,8 +128,10 @@ def train_loops(
             specs = probe.attach(estimator, *specs)
         if collectives.process_count() > 1:
             # Before the first step, not at the first evaluation.
-            for split, rows in (("training", data.train), ("evaluation", data.eval)):
-                agree_on_rows(split, rows)
+            agree_on_rows("training", data.train)
+            for name, rows in data.evaluated().items():
+                set_name = "evaluation" if name == "eval" else f"evaluation set {name}"
+                agree_on_rows(set_name, rows)
         warm_plan = estimator.warm_plan(data.train)
         if not collectives.on_process_zero(lambda: _is_trained(estimator, config)):
             collectives.on_process_zero(lambda: estimator.check_disk_space(data.train))
@@ -145,7 +152,7 @@ def train_loops(
         stack.enter_context(_finishing(reporters))
         estimator.checkpoints.before_complete.append(reporters.flush)
         hidden = None if writes else stack.enter_context(open(os.devnull, "w"))
-        progress = Progress(config.loop.train_steps, start_step, hidden)
+        progress = Progress(config.loop.steps, start_step, hidden)
         compare = functools.cache(lambda: _compare_program(composed, run, estimator))
 
         def open_reporters(step: int) -> dict[str, Tracker]:
@@ -178,7 +185,7 @@ def train_loops(
             warnings.filterwarnings("ignore", message="Exported for batches")
             # Printed above, with the table.
             warnings.filterwarnings("ignore", message="warm start: ")
-            pruning = Pruning(trial, config.loop.train_steps)
+            pruning = Pruning(trial, config.loop.steps)
             metrics, _ = yield from estimator.train_and_evaluate_loops(
                 *specs,
                 on_start=open_reporters,
@@ -200,7 +207,7 @@ def train_loops(
         if signal := max(collectives.gather(stop_request.signal or 0)):
             raise Stopped(
                 signal,
-                f"stopped at step {step} of {config.loop.train_steps}; the same "
+                f"stopped at step {step} of {config.loop.steps}; the same "
                 f"command with output.dir={run.path} resumes there",
             )
         if not writes:
@@ -238,7 +245,7 @@ def train_loops(
 
 def _is_trained(estimator: Estimator, config: ExperimentConfig) -> bool:
     """Returns whether the newest checkpoint has all the steps."""
-    return (estimator.latest_step() or 0) >= config.loop.train_steps
+    return (estimator.latest_step() or 0) >= config.loop.steps
 
 
 def _announce(
@@ -257,14 +264,20 @@ def _announce(
             "count": jax.device_count(),
         },
         processes=collectives.process_count(),
+        train_steps=estimator.experiment and estimator.experiment.loop.steps,
         mesh=dict(estimator.partitioner.mesh.shape),
     )
     if default := _default_experiment(composed):
         print(default, file=sys.stderr)
     print(_headline(composed.config, run, estimator, step), file=sys.stderr)
-    if note := _batch_size_note(composed.config, estimator, step):
-        print(f"note: {note}", file=sys.stderr)
-    diagnostics = [*settings_warnings(composed, data), *estimator.program.warnings()]
+    config = estimator.experiment or composed.config
+    for note in (_epochs_note(estimator), _batch_size_note(config, estimator, step)):
+        if note:
+            print(f"note: {note}", file=sys.stderr)
+    diagnostics = [
+        *settings_warnings(composed, data, estimator),
+        *estimator.program.warnings(),
+    ]
     if warm_plan is not None:
         print(warm_plan, file=sys.stderr)
         diagnostics += warm_plan.warnings
@@ -272,6 +285,14 @@ def _announce(
         _compare_warm_start(composed, warm_plan)
     for diagnostic in diagnostics:
         print(line(diagnostic, kind="warning"), file=sys.stderr)
+
+
+def _epochs_note(estimator: Estimator) -> str | None:
+    """A line with the steps of `loop.epochs`."""
+    config, length = estimator.experiment, estimator.epoch_length
+    if config is None or length is None or config.loop.epochs is None:
+        return None
+    return steps_of_epochs(config, length)
 
 
 def _batch_size_note(
@@ -286,9 +307,10 @@ def _batch_size_note(
             rows = place.get("rows")
     if rows in (None, step * batch_size):
         return None
+    ends = "loop.train_steps, schedules" if config.loop.epochs is None else "Schedules"
     return (
         f"{step} steps saw {rows} rows, not of loop.batch_size={batch_size} each; the "
-        "data resumes after them. loop.train_steps, schedules and triggers count steps"
+        f"data resumes after them. {ends} and triggers count steps"
     )
 
 

@@ -153,9 +153,13 @@ class TrainResult:
                 "nothing was trained: this run stopped early before. More patience or "
                 "loop.early_stopping=null resumes it"
             )
+        loop = config.loop
+        end = f"loop.train_steps is {loop.steps}"
+        if loop.epochs is not None:
+            end = f"loop.epochs={loop.epochs:g} ends at step {loop.steps}"
         return (
-            f"nothing was trained: this run is at step {self.step}, and "
-            f"loop.train_steps is {config.loop.train_steps}. A larger value resumes it"
+            f"nothing was trained: this run is at step {self.step}, and {end}. A "
+            "larger value resumes it"
         )
 
     def print(self) -> None:

@@ -23,7 +23,6 @@ KIND = frozenset(
     | {"target", "_target"}
 )
 """Keys that select the kind of a section, which is `name` here."""
-_STEPS = "It counts steps; an epoch has ceil(examples / loop.batch_size) of them."
 _ACCUMULATION = "It counts the parts of a batch; loop.batch_size is that of the update."
 _DEVICES = (
     "Devices are selected with JAX_PLATFORMS=cpu, cuda or tpu; mesh=... selects how "
@@ -52,8 +51,8 @@ _TABLE = {
         *("training_steps", "train_iterations", "iterations", "max_iters", "max_iter"),
         *("n_steps", "num_iterations", "max_updates"),
     ),
-    Counterpart("loop.train_steps", _STEPS): (
-        *("epochs", "epoch", "num_epochs", "max_epochs", "n_epochs", "nb_epoch"),
+    Counterpart("loop.epochs"): (
+        *("epoch", "num_epochs", "max_epochs", "n_epochs", "nb_epoch"),
         *("num_train_epochs", "train_epochs", "train_for"),
     ),
     Counterpart("optimizer.lr"): (

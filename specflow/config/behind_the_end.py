@@ -3,21 +3,26 @@
 from collections.abc import Iterator
 from typing import Any
 
+from specflow.config.common.triggers import steps_of
+from specflow.config.epochs import EpochLength, Epochs
 from specflow.config.experiment import ExperimentConfig, schedules
+from specflow.config.sections.loop import end_of
 from specflow.config.sections.schedules import PiecewiseConfig
-from specflow.config.sections.triggers import steps_of
 from specflow.diagnostics.errors import Diagnostic
 
 __all__ = ["behind_the_end"]
 
 
-def behind_the_end(config: ExperimentConfig) -> list[Diagnostic]:
+def behind_the_end(
+    config: ExperimentConfig, length: EpochLength | None = None
+) -> list[Diagnostic]:
     """Finds triggers, windows and rules that training ends before.
 
     They are warnings: a short trial of an experiment leaves them behind on purpose.
 
     Args:
-        config: a validated experiment.
+        config: a validated experiment, whose epochs are resolved.
+        length: of an epoch; None: no trigger counts epochs.
 
     Returns:
         A diagnostic for each, at its key.
@@ -28,45 +33,54 @@ def behind_the_end(config: ExperimentConfig) -> list[Diagnostic]:
     loop.eval_every: is 5000, and training ends at step 1200: it is evaluated once, at
     the end. Expected at most loop.train_steps (1200).
     """
-    end = config.loop.train_steps
+    end = config.loop.steps
     return [
         Diagnostic(
             key,
             f"is {value}, and training ends at step {end}: {effect}",
-            expected=f"{most} loop.train_steps ({end})",
+            expected=f"{most} {end_of(config.loop)}",
             code="never-due",
         )
-        for key, value, effect, most in _settings(config, end)
+        for key, value, effect, most in _settings(config, end, length)
     ]
 
 
+def _first_due(trigger: Any, length: EpochLength | None) -> int:
+    """Returns the first step at which a trigger is due; 0 if no step is known."""
+    every = steps_of(trigger)
+    if isinstance(every, Epochs):
+        return 0 if length is None else length.step_at(every.number)
+    return every or 0
+
+
 def _settings(
-    config: ExperimentConfig, end: int
+    config: ExperimentConfig, end: int, length: EpochLength | None
 ) -> Iterator[tuple[str, Any, str, str]]:
     """Yields key, value, effect and expected bound of each setting."""
     loop, output = config.loop, config.output
     most, less = "at most", "less than"
-    if (steps_of(loop.eval_every) or 0) > end:
+    if _first_due(loop.eval_every, length) > end:
         yield (
             "loop.eval_every",
             loop.eval_every,
             "it is evaluated once, at the end",
             most,
         )
-    if loop.log_every > end:
+    if _first_due(loop.log_every, length) > end:
         effect = "the loss is reported once, at the end"
         yield "loop.log_every", loop.log_every, effect, most
-    yield from _early_stopping(loop.early_stopping, loop.eval_every, end)
+    first = _first_due(loop.eval_every, length)
+    yield from _early_stopping(loop.early_stopping, first, end)
     profile = loop.profile
     if profile is not None and profile.start + profile.steps > end:
         recorded = end - profile.start
         effect = f"{recorded} of the steps after step {profile.start} are profiled"
         yield "loop.profile.steps", profile.steps, effect, "a window that ends by"
     checkpoint = output.checkpoint
-    if (steps_of(checkpoint.every) or 0) > end:
+    if _first_due(checkpoint.every, length) > end:
         every = checkpoint.every
         yield "output.checkpoint.every", every, "it is saved once, at the end", most
-    if (checkpoint.keep_every_steps or 0) > end:
+    if _first_due(checkpoint.keep_every_steps or 0, length) > end:
         effect = "no multiple of it is reached"
         yield (
             "output.checkpoint.keep_every_steps",
@@ -75,7 +89,9 @@ def _settings(
             most,
         )
     for name, exporter in output.exporters.items():
-        if getattr(exporter, "name", "") == "best" and _is_evaluated_once(config, end):
+        if getattr(exporter, "name", "") == "best" and (
+            loop.eval_every == 0 or first >= end
+        ):
             effect = "there is one evaluation to compare, at the end"
             key = f"output.exporters.{name}.metric"
             yield key, getattr(exporter, "metric", ""), effect, "loop.eval_every below"
@@ -89,7 +105,7 @@ def _settings(
 
 
 def _early_stopping(
-    rule: Any, eval_every: Any, end: int
+    rule: Any, first: int, end: int
 ) -> Iterator[tuple[str, Any, str, str]]:
     if getattr(rule, "name", None) is None:
         return  # A target decides by itself.
@@ -97,13 +113,8 @@ def _early_stopping(
     if (min_steps := getattr(rule, "min_steps", 0)) >= end:
         yield f"{key}.min_steps", min_steps, effect, "less than"
         return
-    first = max(steps_of(eval_every) or 0, min_steps)
+    first = max(first, min_steps)
     patience = getattr(rule, "patience_steps", None)
     if patience is not None and first + patience >= end:
         evaluated = f"the first evaluation is at step {first}, and {effect}"
         yield f"{key}.patience_steps", patience, evaluated, "a step below"
-
-
-def _is_evaluated_once(config: ExperimentConfig, end: int) -> bool:
-    every = config.loop.eval_every
-    return every == 0 or (steps_of(every) or 0) >= end

@@ -10,7 +10,7 @@ from specflow.config.base import Config, Target
 from specflow.config.broken_rules import Broken, refuse
 from specflow.config.kinds import name_of
 from specflow.config.sections.data import DataConfig
-from specflow.config.sections.loop import LoopConfig
+from specflow.config.sections.loop import LoopConfig, end_of, never_profiled
 from specflow.config.sections.mesh import BATCH_AXES, MeshConfig
 from specflow.config.sections.model import MlpConfig, ModelConfig
 from specflow.config.sections.optimizer import (
@@ -24,7 +24,7 @@ from specflow.config.sections.spec import DeclaredSpecConfig, SpecConfig
 from specflow.config.sections.sweep import SweepConfig
 from specflow.config.sections.warm_start import WarmStartConfig
 
-__all__ = ["SPANNING_RULES", "ExperimentConfig", "schedules"]
+__all__ = ["SPANNING_RULES", "ExperimentConfig", "length_diagnostics", "schedules"]
 
 BrokenRule = Broken | tuple[tuple[str, ...], Any, str]
 """Path of a field, its value, expected value."""
@@ -92,7 +92,7 @@ def _divided(
 
 
 def _schedule_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
-    train_steps = config.loop.train_steps
+    loop = config.loop
     for path, schedule in schedules(config.optimizer, ("optimizer",)):
         if not isinstance(schedule, WarmupConfig):
             continue
@@ -101,15 +101,23 @@ def _schedule_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
         decay_steps = (
             schedule.decay_steps if isinstance(schedule, DecayConfig) else None
         )
-        end = decay_steps or train_steps
+        in_steps, end = schedule.warmup is None, decay_steps or loop.known_steps
+        train_steps = 1 if in_steps else loop.known_steps
+        if end is None or train_steps is None:
+            continue  # Epochs: the rule is checked again once the data is read.
+        if isinstance(end, str) or isinstance(schedule.warmup_steps, str):
+            continue
         if schedule.warmup_of(train_steps) < end + (not decays):
             continue
-        at, in_steps = ".".join(path), schedule.warmup is None
+        at = ".".join(path)
         ends = f"{at}.decay_steps" if decay_steps else "loop.train_steps"
+        than = f"{ends}={end}"
+        if not decay_steps and loop.epochs is not None:
+            ends, than = "loop.epochs", end_of(loop)
         yield Broken(
             (*path, "warmup_steps" if in_steps else "warmup"),
             schedule.warmup_steps if in_steps else schedule.warmup,
-            f"{'fewer' if decays else 'no more'} warmup steps than {ends}={end}",
+            f"{'fewer' if decays else 'no more'} warmup steps than {than}",
             ends,
             f"Set a fraction of the steps instead: {at}.warmup=0.1."
             if in_steps
@@ -129,7 +137,7 @@ def schedules(
             yield from schedules(getattr(part, "optimizer", None), inner)
 
 
-def _length_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
+def _window_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
     model: Any = config.model
     data: Any = config.data
     if (name_of(model), name_of(data)) == (
@@ -146,7 +154,7 @@ def _length_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
 def _output_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
     checkpoint, exporters = config.output.checkpoint, config.output.exporters
     yield from _criterion_diagnostics(
-        config.spec,
+        config,
         {
             ("checkpoint", "best"): checkpoint.best,
             **{("exporters", name): criterion for name, criterion in exporters.items()},
@@ -158,7 +166,7 @@ def _output_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
 def _never_best_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
     if config.output.checkpoint.best is not None and config.loop.eval_every == 0:
         expected = (
-            "a number of steps, or a time such as 10m: output.checkpoint.best compares "
+            "a number of steps, epochs or a time such as 10m: output.checkpoint.best "
             "evaluations during training, and a single one is always the best"
         )
         yield ("loop", "eval_every"), config.loop.eval_every, expected
@@ -166,7 +174,7 @@ def _never_best_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
 
 def _early_stopping_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
     criteria = {("early_stopping",): config.loop.early_stopping}
-    yield from _criterion_diagnostics(config.spec, criteria, "loop")
+    yield from _criterion_diagnostics(config, criteria, "loop")
 
 
 def _sweep_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
@@ -181,13 +189,14 @@ def _sweep_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
         ("constraints", str(place)): constraint
         for place, constraint in enumerate(sweep.constraints)
     }
-    yield from _criterion_diagnostics(config.spec, judged, "sweep")
+    yield from _criterion_diagnostics(config, judged, "sweep")
 
 
 def _criterion_diagnostics(
-    spec: Any, criteria: Mapping[tuple[str, ...], Any], section: str
+    config: ExperimentConfig, criteria: Mapping[tuple[str, ...], Any], section: str
 ) -> Iterator[BrokenRule]:
     """Metrics that compare states, and are not declared or not a scalar."""
+    spec: Any = config.spec
     if not isinstance(spec, DeclaredSpecConfig):
         return  # The metrics of a model_fn are known once it has run.
     numbers = {
@@ -196,6 +205,8 @@ def _criterion_diagnostics(
         if getattr(metric, "is_number", True)  # Unknown for a target.
     }
     names = ", ".join(sorted(numbers))
+    # None: a function of the user returns the sets.
+    sets = getattr(config.data, "eval_sets", None)
     for path, criterion in criteria.items():
         metric = (
             None
@@ -204,15 +215,33 @@ def _criterion_diagnostics(
         )
         if metric is None or metric in {*numbers, "loss"}:
             continue
+        of_set, slash, measured = metric.partition("/")
+        if slash and (sets is None or of_set in sets):
+            if measured in {*numbers, "loss"}:
+                continue
         kind = "scalar metric" if metric in spec.eval_metrics else "metric"
         expected = f"loss or a {kind} of spec.eval_metrics ({names})"
+        if slash:
+            known = f" ({', '.join(sets)})" if sets else ""
+            expected += f", after a slash that of a set of data.eval_sets{known}"
         yield (section, *path, "metric"), metric, expected
+
+
+def length_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
+    """Yields the broken rules about the number of steps.
+
+    Args:
+        config: whose epochs the data has resolved: composing could not check them.
+    """
+    yield from _schedule_diagnostics(config)
+    for path, value, expected in never_profiled(config.loop):
+        yield ("loop", *path), value, expected
 
 
 SPANNING_RULES: tuple[Callable[[ExperimentConfig], Iterator[BrokenRule]], ...] = (
     _batch_diagnostics,
     _schedule_diagnostics,
-    _length_diagnostics,
+    _window_diagnostics,
     _output_diagnostics,
     _never_best_diagnostics,
     _early_stopping_diagnostics,

@@ -3,8 +3,10 @@
 import dataclasses
 from typing import Self
 
+from specflow.config.base import MOST_STEPS
+from specflow.config.common.triggers import seconds_of, steps_of
+from specflow.config.epochs import Epochs
 from specflow.config.experiment import ExperimentConfig
-from specflow.config.sections.triggers import seconds_of, steps_of
 from specflow.diagnostics.errors import ConfigError, Diagnostic
 
 __all__ = ["ResumePlan"]
@@ -35,7 +37,7 @@ class ResumePlan:
         Raises:
             ConfigError: the steps do not leave room for an interruption.
         """
-        loop, most = config.loop, config.loop.train_steps
+        loop, most = config.loop, config.loop.known_steps or MOST_STEPS
         if steps is None:
             steps = min(most, _STEPS if at is None else max(_STEPS, at + 15))
         at = max(1, steps * 3 // 8) if at is None else at
@@ -51,7 +53,8 @@ class ResumePlan:
                     "--steps", problem, expected, origin="command line", code="usage"
                 )
             )
-        scale = at / (steps_of(config.output.checkpoint.every) or 500)
+        every = steps_of(config.output.checkpoint.every)
+        scale = at / (every if isinstance(every, int) and every else 500)
         # Where saves are much rarer than evaluations, not one at each step.
         least, most = steps // 6, max(1, steps // 4)
         evaluations = _scaled(loop.eval_every, scale, least=least, most=most)
@@ -83,9 +86,10 @@ class ResumePlan:
 def _scaled(every: int | str, scale: float, *, least: int, most: int) -> int:
     """Scales a trigger down to an interval that is in the range; 0 stays 0.
 
-    A time becomes the largest number, and no interval grows to reach the least.
+    A time, or epochs, become the largest number, and no interval grows to reach the
+    least.
     """
-    if seconds_of(every) is not None:
+    if seconds_of(every) is not None or isinstance(every, Epochs):
         return most
     steps = int(every)
     return min(most, max(1, round(steps * scale), min(steps, least))) if steps else 0

@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from specflow.config.base import Config, Dtype, UserPath
+from specflow.config.common.triggers import EveryFrom0, EverySteps
 from specflow.config.sections.loop import ProfileConfig
 from specflow.config.sections.output import BestConfig
 
@@ -129,9 +130,9 @@ class RunConfig(_Python):
     """Seed of initialization, dropout and data order; None: a random seed."""
     shuffle: bool = True
     """Shuffle the arrays that an input_fn returns every epoch."""
-    save_checkpoints_steps: NonNegativeInt | None = None
-    """Steps between checkpoints, from the start of a call; 0: only at its start and
-    end."""
+    save_checkpoints_steps: EveryFrom0 | None = None
+    """Steps between checkpoints, from the start of a call, or epochs such as `1 epoch`;
+    0: only at its start and end."""
     save_checkpoints_secs: PositiveFloat | None = None
     """Seconds between checkpoints; 600 if `save_checkpoints_steps` is not set. With
     both, a checkpoint by steps starts the time anew."""
@@ -152,10 +153,10 @@ class RunConfig(_Python):
     """Data type of a snapshot of the parameters, `<model_dir>/params/<step>`, beside
     each checkpoint; `same`: that of training; None: none. It holds what evaluation
     uses, also an average of the parameters, and no optimizer state."""
-    log_step_count_steps: PositiveInt | None = 100
-    """Steps between reports of the training loss, each the mean over the steps since
-    the previous one, and of the gradient norm and learning rate of the step; None:
-    none."""
+    log_step_count_steps: EverySteps | None = 100
+    """Steps, or epochs, between reports of the training loss, each the mean over the
+    steps since the previous one, and of the gradient norm and learning rate of the
+    step; None: none."""
     save_summary_steps: NonNegativeInt | None = 100
     """Steps between TensorBoard summaries of the training loss, the first at step 1,
     each the mean over the steps since the previous one, and of the gradient norm and

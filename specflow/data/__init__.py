@@ -9,6 +9,7 @@ from specflow.data.digest import (
     row_forms,
 )
 from specflow.data.input_kinds import as_source
+from specflow.data.input_length import epoch_length, no_epochs
 from specflow.data.narrowing import checked_batch, narrowed
 from specflow.data.pipeline import TrainBatches, TrainInput, as_train_batches
 from specflow.data.plan import WHOLE, BatchPlan, Share
@@ -49,7 +50,9 @@ __all__ = [
     "check_range",
     "checked_batch",
     "compared_blocks",
+    "epoch_length",
     "narrowed",
+    "no_epochs",
     "occurring",
     "row_digests",
     "row_forms",

@@ -14,7 +14,7 @@ from specflow.config.sections.data_sources import (
     TextConfig,
     WineConfig,
 )
-from specflow.config.sections.table import TableConfig
+from specflow.config.sections.table import SplitConfig, TableConfig
 from specflow.data import byte_text, npz, sklearn_sets
 from specflow.data.array_tree import named_leaves
 from specflow.data.input_kinds import as_source
@@ -27,6 +27,7 @@ from specflow.runtime.typing import describe
 __all__ = ["Data", "build_data"]
 
 _PARTS = ("train", "eval")
+_SPLITS = (*_PARTS, "test")
 _EXPECTED = '{"train": (features, labels), "eval": (features, labels)}'
 
 
@@ -44,19 +45,43 @@ class Data:
     """Training reads its rows in a new order every epoch."""
     needs_labels: bool = True
     """Rows to evaluate must have labels; rows to predict need none."""
+    sets: Mapping[str, Source] = dataclasses.field(default_factory=dict)
+    """Further rows to evaluate on, reported apart, by name."""
     make_test: Callable[[], Source] | None = None
     """Reads the test split, which nothing else does; None: there is none."""
     columns: FittedColumns | None = None
     """Fitted columns that made the features; None: they are no table's."""
 
     def __post_init__(self) -> None:
+        others = {"eval data": self.eval}
+        others |= {f"evaluation set {name}": rows for name, rows in self.sets.items()}
+        diagnostics = [
+            diagnostic
+            for where, rows in others.items()
+            for diagnostic in self._differences(where, rows)
+        ]
+        diagnostics += [
+            Diagnostic(
+                f"data.eval_sets.{name}",
+                "has the name of a split",
+                expected=f"a name other than {', '.join(_SPLITS)}",
+                code="rule",
+            )
+            for name in self.sets
+            if name in _SPLITS
+        ]
+        if diagnostics:
+            raise DataError(*diagnostics)
+
+    def _differences(self, where: str, rows: Source) -> list[Diagnostic]:
+        """Compares the arrays of some rows with those of the training rows."""
         train, held = (
             {path: describe(row) for path, row in named_leaves(*source.spec())}
-            for source in (self.train, self.eval)
+            for source in (self.train, rows)
         )
-        diagnostics = [
+        return [
             Diagnostic(
-                f"eval data, {path}",
+                f"{where}, {path}",
                 f"a row is {held[path]}" if path in held else "is missing",
                 expected=f"{train[path]}, as in the training data"
                 if path in train
@@ -67,20 +92,35 @@ class Data:
             if train.get(path) != held.get(path)
             and (self.needs_labels or path in held or not _is_label(path))
         ]
-        if diagnostics:
-            raise DataError(*diagnostics)
+
+    def evaluated(self) -> dict[str, Source]:
+        """All rows to evaluate on while training: those of `eval`, then the sets."""
+        return {"eval": self.eval, **self.sets}
 
     def split(self, name: str) -> Source:
         """Rows of a split, in their own order.
 
         Args:
-            name: `train`, `eval` or `test`.
+            name: `train`, `eval`, `test`, or the name of an evaluation set.
 
         Raises:
-            DataError: there is no test split.
+            DataError: there is no such split.
         """
+        known = {"train": self.train, **self.evaluated()}
+        if name in known:
+            return known[name]
         if name != "test":
-            return self.train if name == "train" else self.eval
+            names = [*known, *(["test"] if self.make_test is not None else [])]
+            raise DataError(
+                Diagnostic(
+                    f"--split {name}",
+                    "this data has no such split or evaluation set",
+                    expected=f"one of {', '.join(names)}",
+                    hint=did_you_mean(nearest(name, names)),
+                    origin="command line",
+                    code="data-empty",
+                )
+            )
         if self.make_test is None:
             raise DataError(
                 Diagnostic(
@@ -111,7 +151,8 @@ def build_data(
 
     Args:
         config: the `data` section: a named set, or a `Target` or plugin that returns
-            `{"train": (features, labels), "eval": (features, labels)}` or a `Data`.
+            `{"train": (features, labels), "eval": (features, labels)}` or a `Data`. In
+            place of the pair, `eval` may have several by name, one of them `eval`.
         needs_labels: rows to evaluate must have labels.
         needs_train: rows to train on are used. If not, and their file is missing, the
             rows to evaluate replace them, so that a run can be evaluated on a machine
@@ -141,11 +182,85 @@ def build_data(
             table.eval,
             shuffle=bool(config.shuffle),
             needs_labels=needs_labels,
+            sets=_sets_of(config, needs_labels=needs_labels, fitted=table.fitted),
             make_test=table.make_test,
             columns=table.fitted,
         )
     parts = _named(config, needs_labels=needs_labels, needs_train=needs_train)
-    return Data(*parts, shuffle=config.shuffle, needs_labels=needs_labels)
+    return Data(
+        *parts,
+        shuffle=config.shuffle,
+        needs_labels=needs_labels,
+        sets=_sets_of(config, needs_labels=needs_labels),
+    )
+
+
+def _sets_of(
+    config: Any, *, needs_labels: bool, fitted: FittedColumns | None = None
+) -> dict[str, Source]:
+    """Reads the evaluation sets of `data.eval_sets`: files or a folder each.
+
+    Args:
+        config: the `data` section.
+        needs_labels: the rows must have labels.
+        fitted: the columns of a table.
+
+    Raises:
+        DataError: some cannot be read; all problems at once.
+    """
+    sets: dict[str, Source] = {}
+    diagnostics: list[Diagnostic] = []
+    for name, path in config.eval_sets.items():
+        key = f"data.eval_sets.{name}"
+        try:
+            if isinstance(config, TableConfig):
+                sets[name] = _table_set(
+                    config, path, fitted=fitted, needs_labels=needs_labels
+                )
+            elif isinstance(config, TextConfig):
+                sets[name] = byte_text.whole_text(config, path, key=key)
+            else:
+                sets[name] = npz.read_npz(
+                    path,
+                    labels=getattr(config, "labels", "labels"),
+                    ids=getattr(config, "ids", ()),
+                    key=key,
+                    needs_labels=needs_labels,
+                )
+        except DataError as error:
+            diagnostics += [
+                dataclasses.replace(
+                    diagnostic, where=diagnostic.where.replace("data.eval_files", key)
+                )
+                for diagnostic in error.diagnostics
+            ]
+    if diagnostics:
+        raise DataError(*dict.fromkeys(diagnostics))
+    return sets
+
+
+def _table_set(
+    config: TableConfig,
+    paths: list[str],
+    *,
+    fitted: FittedColumns | None,
+    needs_labels: bool,
+) -> Source:
+    """Reads all rows of some files, by columns that are fitted already."""
+    all_rows = {
+        "eval_files": paths,
+        "test_files": [],
+        "split": SplitConfig(by="files"),
+        "fold": None,
+        "eval_sets": {},
+    }
+    table = table_data(
+        config.model_copy(update=all_rows),
+        needs_labels=needs_labels,
+        needs_train=False,
+        fitted=fitted,
+    )
+    return table.eval
 
 
 def _named(
@@ -205,8 +320,21 @@ def _from_target(config: Target | Component, *, needs_labels: bool) -> Data:
                 code="target-result",
             )
         )
-    train, held = (_part(config.path, part, value[part]) for part in _PARTS)
-    return Data(train, held, needs_labels=needs_labels)
+    train = _part(config.path, "train", value["train"])
+    held = value["eval"]
+    named = held if _is_named(held) else {"eval": held}
+    sets = {part: _part(config.path, part, rows) for part, rows in named.items()}
+    main = sets.pop("eval")
+    return Data(train, main, sets=sets, needs_labels=needs_labels)
+
+
+def _is_named(value: Any) -> bool:
+    """Returns whether a value is several sets of rows by name, not arrays by name."""
+    return (
+        isinstance(value, Mapping)
+        and "eval" in value
+        and all(isinstance(rows, tuple | Source) for rows in value.values())
+    )
 
 
 def _part(path: str, part: str, value: Any) -> Source:

@@ -90,7 +90,7 @@ def text(config: TextConfig) -> tuple[WindowSource, WindowSource]:
     Raises:
         DataError: the root is missing, no file matches, or there are too few bytes.
     """
-    root = _root(config)
+    root = _root(config.root, "data.root")
     texts = _read_texts(root, config)
     if len(texts) < 2:
         raise DataError(
@@ -108,6 +108,22 @@ def text(config: TextConfig) -> tuple[WindowSource, WindowSource]:
         _windows([texts[i] for i in train], "train on", root, config.length),
         _windows([texts[i] for i in held], "evaluate on", root, config.length),
     )
+
+
+def whole_text(config: TextConfig, folder: str, *, key: str) -> WindowSource:
+    """Returns the windows of all matching files of a folder, with nothing held out.
+
+    Args:
+        config: pattern and length; `max_bytes` bounds this folder too.
+        folder: the folder.
+        key: its setting, for messages.
+
+    Raises:
+        DataError: there is no such folder, no file matches, or there are too few bytes.
+    """
+    root = _root(folder, key)
+    texts = _read_texts(root, config)
+    return _windows(texts, "evaluate on", root, config.length)
 
 
 def text_files(root: Path, pattern: str, *, skip: frozenset[str]) -> list[str]:
@@ -145,15 +161,15 @@ def _covers(pattern: Sequence[str], parts: Sequence[str]) -> bool:
     return fnmatchcase(parts[0], first) and _covers(rest, parts[1:])
 
 
-def _root(config: TextConfig) -> Path:
-    if config.root == "stdlib":
+def _root(folder: str, key: str) -> Path:
+    if folder == "stdlib":
         return Path(sysconfig.get_path("stdlib"))
-    root = expanded(config.root, "data.root")
+    root = expanded(folder, key)
     if not root.is_dir():
         raise DataError(
             Diagnostic(
-                "data.root",
-                f"there is no folder {config.root!r}",
+                key,
+                f"there is no folder {folder!r}",
                 expected="a folder with text files, or stdlib",
                 hint=absence_hint(root),
                 code="missing-file",
@@ -164,7 +180,8 @@ def _root(config: TextConfig) -> Path:
 
 def _read_texts(root: Path, config: TextConfig) -> list[bytes]:
     """Reads random files, up to `max_bytes` in total, in order of their paths."""
-    skip = _NOT_LIBRARY if config.root == "stdlib" else frozenset[str]()
+    is_library = root == Path(sysconfig.get_path("stdlib"))
+    skip = _NOT_LIBRARY if is_library else frozenset[str]()
     files = text_files(root, config.pattern, skip=skip)
     texts: dict[str, bytes] = {}
     left = config.max_bytes

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any, Self
 from flax import linen, nnx
 from jax.sharding import Mesh
 
+from specflow.config.epochs import EpochLength
+from specflow.config.resolved_epochs import uses_epochs, with_steps
 from specflow.config.run_config import RunConfig
 from specflow.config.sections.mesh import MeshConfig
 from specflow.contract import Mode
-from specflow.data import Data, Share, build_data
+from specflow.data import Data, Share, build_data, epoch_length
+from specflow.distributed import collectives
 from specflow.estimator.estimator_arguments import (
     check_functions,
     check_loop,
@@ -41,6 +44,7 @@ from specflow.mesh import check_batch_size
 from specflow.model import split_model
 from specflow.output import Checkpointer
 from specflow.output.checkpoint.params_snapshots import ParamsSnapshots
+from specflow.runtime.filesystem import expanded
 
 if TYPE_CHECKING:
     from specflow.config.experiment import ExperimentConfig
@@ -231,7 +235,11 @@ class Estimator(TrainMethods, InspectMethods):
         )
         self.stopped_early = None
         self._check_declared, self._reports_untrained = lambda: None, False
-        self._experiment: ExperimentConfig | None = None
+        self.experiment: ExperimentConfig | None = None
+        """The experiment of `from_config`, with what its data decides: numbers of steps
+        in place of epochs, classes and embeddings; None: it was made in Python."""
+        self.epoch_length: EpochLength | None = None
+        """Rows of an epoch of the experiment, and its steps."""
         self._data: Data | None = None
         self._batch = self._columns = None
 
@@ -257,7 +265,8 @@ class Estimator(TrainMethods, InspectMethods):
                 alone, or in what is in no program.
         """
         data = build_data(experiment.data) if data is None else data
-        experiment = completed_by_data(experiment, data)
+        length = _epoch_length(experiment, data, model_dir or experiment.output.dir)
+        experiment = with_steps(completed_by_data(experiment, data), length)
         check_loop(experiment, devices)
         arguments = estimator_arguments(experiment, data, model_dir=model_dir)
         warm_start: Any = experiment.warm_start
@@ -290,7 +299,8 @@ class Estimator(TrainMethods, InspectMethods):
         estimator._columns = estimator._training.columns = data.columns
         estimator._training.refits_columns = getattr(experiment.data, "refit", False)
         estimator._recorder = None  # The config of the run records more.
-        estimator._experiment, estimator._data = experiment, data
+        estimator.experiment, estimator.epoch_length = experiment, length
+        estimator._data = data
         estimator._check_declared = functools.cache(
             functools.partial(check_labels, experiment, program.model, form, data)
         )
@@ -300,7 +310,7 @@ class Estimator(TrainMethods, InspectMethods):
 
     def _is_of_same_model(self, experiment: "ExperimentConfig") -> bool:
         """Returns whether an experiment differs from this one's in the optimizer."""
-        own = self._experiment
+        own = self.experiment
         return own is not None and have_same_model(experiment, own)
 
     def _checked_batch_sizes(
@@ -318,6 +328,27 @@ class Estimator(TrainMethods, InspectMethods):
                 micro_steps=self._micro_steps(mode),
             )
         return sizes
+
+
+def _epoch_length(
+    experiment: "ExperimentConfig", data: Data, directory: str | Path | None
+) -> EpochLength:
+    """Returns the length of an epoch, from where a run in the directory resumes.
+
+    Only a run whose batch size has changed resumes elsewhere than its steps say.
+    """
+    step, place = 0, None
+    if directory is not None and uses_epochs(experiment):
+        checkpoints = Checkpointer(expanded(directory, "output.dir") / "checkpoints")
+        step, place = collectives.on_process_zero(checkpoints.newest_place)
+    length = epoch_length(
+        data.train,
+        batch_size=experiment.loop.batch_size,
+        step=step,
+        place=place,
+    )
+    assert length is not None  # Data of an experiment has random access to its rows.
+    return length
 
 
 TPUEstimator = Estimator

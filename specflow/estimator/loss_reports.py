@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specflow import loop
+from specflow.config.epochs import EpochLength
 from specflow.config.run_config import RunConfig
 from specflow.data import Batch
 from specflow.distributed import collectives
 from specflow.lifecycle import History
+from specflow.loop import every_steps
 from specflow.output import AsyncReporters, Progress, TensorBoard, is_watched
 
 __all__ = ["Watcher", "batches_shown", "record", "shows_progress", "summaries"]
@@ -57,6 +59,7 @@ class Watcher:
     Args:
         config: intervals of reports and summaries.
         rows: rows of a batch, for the examples per second of the log.
+        length: of an epoch, which reports have then; None: it is not known.
         report: takes (step, "train", {"loss": ...}).
         summarize: takes the same, for TensorBoard.
         clock: returns the time in seconds; replaced in tests.
@@ -67,14 +70,18 @@ class Watcher:
         config: RunConfig,
         *,
         rows: int,
+        length: EpochLength | None = None,
         report: loop.MetricsCallback | None = None,
         summarize: loop.MetricsCallback | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ):
         is_dynamic = config.tpu_config.loss_scale == "dynamic"
-        self._log_every = config.log_step_count_steps
+        every = config.log_step_count_steps or 0
+        self._log_trigger = every_steps(
+            every, where="log_step_count_steps", length=length
+        )
         self._summary_every = config.save_summary_steps
-        self._rows, self._clock = rows, clock
+        self._rows, self._length, self._clock = rows, length, clock
         self._report, self._summarize = report, summarize
         self.skipped: list[int] | None = [] if is_dynamic else None
         """Numbers of the steps that this call skipped; None: the scale is static."""
@@ -100,12 +107,14 @@ class Watcher:
             self._last = int(steps[0]) - 1, self._clock()
         if len(steps):
             self._step = int(steps[-1])
-        if self._log_every:
+        if self._log_trigger.every:
             due = self._is_logged(steps)
             for step, loss in self._reported.at(steps, losses, due):
                 if self._report is not None:
                     others = step_metrics(step) | self._skips(step)
-                    self._report(step, "train", {"loss": loss, **others})
+                    self._report(
+                        step, "train", {"loss": loss, **others, **self._epochs(step)}
+                    )
                 self._log(step, loss)
         if self._summary_every:
             # On all processes, of which one writes: partial means are equal everywhere.
@@ -119,8 +128,12 @@ class Watcher:
         return self._is_logged(steps) | self._is_summarized(steps)
 
     def _is_logged(self, steps: NDArray[np.integer]) -> NDArray[np.bool_]:
-        every = self._log_every
-        return steps % every == 0 if every else np.zeros(len(steps), bool)
+        trigger = self._log_trigger
+        if not isinstance(trigger.every, int):
+            return np.array([trigger.is_due(step) for step in steps.tolist()], bool)
+        if not trigger.every:
+            return np.zeros(len(steps), bool)
+        return steps % trigger.every == 0
 
     def _is_summarized(self, steps: NDArray[np.integer]) -> NDArray[np.bool_]:
         every = self._summary_every
@@ -169,6 +182,10 @@ class Watcher:
         )  # fmt: skip
         if count := self._skips(step).get("skipped_steps"):
             _LOG.info("step %d: %d steps skipped so far", step, count)
+
+    def _epochs(self, step: int) -> dict[str, float]:
+        """Returns the epochs seen after a step, if their length is known."""
+        return {} if self._length is None else {"epoch": self._length.seen_after(step)}
 
     def _skips(self, step: int) -> dict[str, int]:
         """Returns the number of steps skipped so far, if the loss scale is dynamic."""

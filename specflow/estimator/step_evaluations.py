@@ -6,30 +6,38 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from specflow import loop
+from specflow.config.epochs import EpochLength
 from specflow.config.run_config import RunConfig
-from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
+from specflow.diagnostics.errors import DataError
 from specflow.distributed import collectives
+from specflow.estimator.judged_metrics import check_judged_metrics
 from specflow.estimator.loss_reports import record
 from specflow.estimator.train_eval_specs import EvalSpec
 from specflow.executor import TrainState
-from specflow.lifecycle import Exporter, History, newest_export
+from specflow.lifecycle import Exporter, Histories, newest_export
 from specflow.loop import (
     EvalProgress,
     EvaluationStopped,
     EverySeconds,
-    EverySteps,
     OutdatedProgressError,
     StopTraining,
     Trigger,
+    decoded,
+    encoded,
+    every_steps,
 )
 from specflow.output import to_plain
 
 __all__ = ["Evaluations", "RunExporter"]
 
 _LOG = logging.getLogger("specflow")
+_OWN = ""
+"""Key of the input of the spec, which is no set."""
+_BySet: TypeAlias = dict[str, dict[str, Any]]
+"""Set -> its metrics, with `global_step`."""
 
 
 class RunExporter(Protocol):
@@ -51,22 +59,28 @@ class Evaluations:
     """Evaluates states of one call to `train_and_evaluate`, and runs the exporters.
 
     Args:
-        evaluate: (step, state, progress, function that takes the evaluation hooks of
-            the spec before they are called) -> metrics.
+        evaluate: (set, None for the input of the spec; step, state, progress, function
+            that takes the evaluation hooks of the spec before they are called) ->
+            metrics.
         run_exporter: calls an exporter with the state made visible by `live`.
         live: (step, state) -> context in which exports use that state.
         config: names the metric of the best checkpoint, and how often summaries are
             written.
         model_dir: parent of the history and of the exports.
-        max_steps: step at which training is over; None: at the end of the data.
         spec: when to evaluate, and what follows an evaluation.
-        report: takes (step, "eval", metrics).
+        report: takes (step, "eval" or `eval_<set>`, metrics); the sets come first.
     """
 
     def __init__(
         self,
         evaluate: Callable[
-            [int, TrainState, EvalProgress, Callable[[Sequence[Any]], None]],
+            [
+                str | None,
+                int,
+                TrainState,
+                EvalProgress,
+                Callable[[Sequence[Any]], None],
+            ],
             dict[str, Any],
         ],
         run_exporter: RunExporter,
@@ -74,25 +88,26 @@ class Evaluations:
         *,
         config: RunConfig,
         model_dir: Path,
-        max_steps: int | None,
         spec: EvalSpec,
         report: loop.MetricsCallback | None = None,
     ):
         self._evaluate, self._run_exporter, self._live = evaluate, run_exporter, live
         self._config, self._model_dir = config, model_dir
-        self._max_steps, self._spec = max_steps, spec
+        self._max_steps: int | None = None
+        self._spec = spec
         self._report = report
-        self._history = History(model_dir, spec.name)
-        self._trigger: EverySeconds | EverySteps | None = None
+        self._history = Histories(model_dir, spec.name, spec.sets)
+        self._trigger: Trigger | None = None
         self._started_s: float | None = None
         self._is_to_repeat = False
-        self._progress: tuple[int, EvalProgress] | None = None
+        self._progress: tuple[int, EvalProgress, _BySet] | None = None
         self._trains = False
         self._was_final = False
         self.step: int | None = None
         """Step of the last evaluation."""
         self.metrics: dict[str, Any] = {}
-        """Metrics of the last evaluation, with `global_step`."""
+        """Metrics of the last evaluation, with `global_step`; those of a set as
+        `<set>/<metric>`."""
         self.exports: list[Path | None] = []
         """Export of each exporter after it; None where it did not want the state."""
         self.is_unfinished = False
@@ -102,11 +117,16 @@ class Evaluations:
         self.stopped_early: str | None = None
         """Reason of the rule that ended training; None if no rule did."""
 
-    def begin(self, step: int) -> bool:
+    def begin(self, step: int, stop: int | None) -> bool:
         """Returns whether training continues from a step, or had ended there early.
 
         A rule that ended training ends the same call again, until the rule is changed.
+
+        Args:
+            step: the step at which training resumes.
+            stop: step at which training is over; None: at the end of the data.
         """
+        self._max_steps = stop
         self.is_unfinished, self._is_to_repeat = self._is_to_repeat, False
         self._history.cut(step)
         rule = self._spec.early_stopping
@@ -115,10 +135,16 @@ class Evaluations:
         self._trains = self.stopped_early is None
         return self._trains
 
-    def new_trigger(self) -> Trigger | None:
-        """Returns a trigger of evaluations; None if checkpoints or the end are that."""
+    def new_trigger(self, length: EpochLength | None) -> Trigger | None:
+        """Returns a trigger of evaluations; None if checkpoints or the end are that.
+
+        Args:
+            length: of an epoch; None: it is not known.
+        """
         steps, seconds = self._spec.every_steps, self._spec.every_secs
-        self._trigger = EverySteps(steps) if steps else None
+        self._trigger = (
+            every_steps(steps, where="every_steps", length=length) if steps else None
+        )
         if seconds is not None:
             started_s, now_s = self._started_s, time.monotonic()
             elapsed_s = 0.0 if started_s is None else now_s - started_s
@@ -129,13 +155,15 @@ class Evaluations:
         """Returns what a run that resumes needs of its evaluations, as JSON values.
 
         `unfinished`: the evaluation of this step is to be repeated, or to be continued
-        from `progress`, if it was stopped; `elapsed_s`: seconds since the last one,
+        from `progress`, if it was stopped: the set that it was in, and the metrics of
+        those before it; `elapsed_s`: seconds since the last one,
         where time decides; `values`: steps and values of the metric of the early
         stopping rule.
         """
         saved: dict[str, Any] = {"unfinished": self.is_unfinished}
         if self._progress is not None and self._progress[0] == step:
-            saved["progress"] = [step, self._progress[1].to_json()]
+            _, progress, finished = self._progress
+            saved |= _stored(step, progress, finished)
         elapsed_s = self._elapsed_s()
         if elapsed_s is not None:
             saved["elapsed_s"] = elapsed_s
@@ -148,9 +176,13 @@ class Evaluations:
     def restore(self, value: Mapping[str, Any]) -> None:
         """Continues from the result of `state`, before `begin`."""
         self._is_to_repeat = value["unfinished"]
-        step, progress = value.get("progress") or (0, None)
-        if progress is not None:
-            self._progress = step, EvalProgress.from_json(progress)
+        if "progress" in value:
+            step, progress, *finished = value["progress"]
+            if progress is None:
+                progress = EvalProgress()
+            else:
+                progress = EvalProgress.from_json(progress)
+            self._progress = step, progress, decoded(finished[0]) if finished else {}
         if "elapsed_s" in value:
             self._started_s = time.monotonic() - value["elapsed_s"]
         rule = self._spec.early_stopping
@@ -177,6 +209,10 @@ class Evaluations:
         if self._started_s is None or not self._spec.evaluates_at_checkpoints:
             return None
         return time.monotonic() - self._started_s
+
+    def is_due_at_start(self, step: int) -> bool:
+        """Returns whether the state before the first step is evaluated now."""
+        return self._spec.at_start and step == 0 and self.step != step
 
     def evaluate(self, step: int, state: TrainState) -> None:
         """Evaluates a state and runs the exporters.
@@ -228,38 +264,80 @@ class Evaluations:
         self, step: int, state: TrainState, *, is_final: bool
     ) -> None:
         self._started_s = time.monotonic()
-        self.metrics = self._measured(step, state)
-        self._check_judged_metrics()
+        measured = self._measured(step, state)
+        own = measured.pop(_OWN)
+        self.metrics = own | {
+            f"{name}/{metric}": value
+            for name, metrics in measured.items()
+            for metric, value in metrics.items()
+            if metric != "global_step"
+        }
+        check_judged_metrics(self.metrics, self._spec, self._config)
         self.step, self._was_final = step, is_final
-        reported = {k: v for k, v in self.metrics.items() if k != "global_step"}
         with collectives.raise_on_all():  # Only process 0 writes.
-            record(self._config, self._history, step, self.metrics)
-            if self._report is not None:
-                self._report(step, "eval", reported)
+            for name, metrics in measured.items():
+                self._record(step, name, f"eval_{name}", metrics)
+            self._record(step, None, "eval", own)
         with self._live(step, state):
             self.exports = [
                 self._export(exporter, is_final=is_final)
                 for exporter in self._spec.all_exporters()
             ]
 
-    def _measured(self, step: int, state: TrainState) -> dict[str, Any]:
+    def _record(
+        self, step: int, of_set: str | None, split: str, metrics: Mapping[str, Any]
+    ) -> None:
+        """Writes the metrics of a set; None: those of the input of the spec."""
+        record(self._config, self._history.of(of_set), step, metrics)
+        if self._report is not None:
+            metrics = {k: v for k, v in metrics.items() if k != "global_step"}
+            self._report(step, split, metrics)
+
+    def _measured(self, step: int, state: TrainState) -> _BySet:
         """Returns the metrics of a state; a stopped evaluation of it continues.
 
         Raises:
             EvaluationStopped: it is requested to stop.
         """
-        at, progress = self._progress or (step, EvalProgress())
+        at, progress, finished = self._progress or (step, EvalProgress(), {})
         self._progress = None
         if at != step:
+            progress, finished = EvalProgress(), {}
+        for name in (_OWN, *self._spec.sets):
+            if name in finished:
+                continue
+            finished[name] = self._measured_set(name, step, state, progress, finished)
             progress = EvalProgress()
+        return {name: finished[name] for name in (_OWN, *self._spec.sets)}
+
+    def _measured_set(
+        self,
+        name: str,
+        step: int,
+        state: TrainState,
+        progress: EvalProgress,
+        finished: _BySet,
+    ) -> dict[str, Any]:
+        """Returns the metrics of one set.
+
+        Raises:
+            EvaluationStopped: it is requested to stop.
+        """
         while True:
             try:
-                return self._evaluate(step, state, progress, self._spec_hooks_found)
+                return self._evaluate(
+                    None if name == _OWN else name,
+                    step,
+                    state,
+                    progress,
+                    self._spec_hooks_found,
+                )
             except OutdatedProgressError as error:
                 _LOG.warning("the evaluation of step %d begins anew: %s", step, error)
                 progress = EvalProgress()
             except EvaluationStopped:
-                self.is_unfinished, self._progress = True, (step, progress)
+                self.is_unfinished = True
+                self._progress = step, progress, finished
                 raise
 
     def _spec_hooks_found(self, hooks: Sequence[Any]) -> None:
@@ -268,42 +346,6 @@ class Evaluations:
             register, self.on_spec_hooks = self.on_spec_hooks, None
             register(hooks)
 
-    def _check_judged_metrics(self) -> None:
-        """Checks at every evaluation that each rule and exporter finds its metric.
-
-        Raises:
-            ConfigError: A metric is not measured, or is not a single number.
-        """
-        judges: dict[str, Any] = {
-            "early stopping": self._spec.early_stopping,
-            "the best checkpoint": self._config.keep_best,
-        }
-        for exporter in self._spec.all_exporters():
-            judges[f"exporter '{exporter.name}'"] = getattr(exporter, "compare", None)
-        numbers = [name for name in self.metrics if name != "global_step"]
-        numbers = [
-            name for name in numbers if getattr(self.metrics[name], "ndim", 0) == 0
-        ]
-        diagnostics = [
-            Diagnostic(
-                where,
-                f"goes by '{metric}', which "
-                + (
-                    "is no single number"
-                    if metric in self.metrics
-                    else "is not measured"
-                ),
-                expected=f"one of {', '.join(sorted(numbers))}",
-                hint=did_you_mean(nearest(metric, numbers)),
-                code="metric-missing",
-            )
-            for where, judge in judges.items()
-            if (metric := getattr(judge, "metric", None)) is not None
-            and metric not in numbers
-        ]
-        if diagnostics:
-            raise ConfigError(*diagnostics)
-
     def _export(self, exporter: Exporter, *, is_final: bool) -> Path | None:
         directory = self._model_dir / "export" / exporter.name
         if not self._trains:
@@ -311,6 +353,23 @@ class Evaluations:
             if newest == self.step:
                 return None  # Nothing was trained since: the export would be the same.
         return self._run_exporter(exporter, directory, self.metrics, is_final=is_final)
+
+
+def _stored(step: int, progress: EvalProgress, finished: _BySet) -> dict[str, Any]:
+    """Returns where an evaluation was stopped, as JSON values; empty: it begins anew.
+
+    Args:
+        step: its step.
+        progress: of the set that it was in.
+        finished: metrics of the sets before that.
+    """
+    if not finished:
+        return {"progress": [step, progress.to_json()]}
+    try:
+        return {"progress": [step, progress.to_json(), encoded(finished)]}
+    except DataError as error:
+        _LOG.warning("the evaluation will begin anew: %s", error)
+        return {}
 
 
 def _newest_step(directory: Path) -> int | None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from specflow.config.epochs import EpochLength
 from specflow.config.run_config import RunConfig
 from specflow.contract import TPUEstimatorSpec
 from specflow.data import TrainInput
@@ -32,6 +33,7 @@ from specflow.loop import (
     StepMetricsFn,
     Trigger,
     WhicheverFirst,
+    every_steps,
 )
 from specflow.output import Checkpointer
 from specflow.output.checkpoint.params_snapshots import ParamsSnapshots
@@ -65,6 +67,8 @@ class TrainActions:
     progress: Callable[[int, float], None] | None
     stop_request: Callable[[], bool] | None
     start_step: int
+    length: EpochLength | None
+    """Length of an epoch; None: it is not known."""
     ends_every_step: bool
     """True if every device loop has one step, for hooks that see each step."""
     recorder: TrainRecorder | None = None
@@ -74,7 +78,7 @@ class TrainActions:
         self._saver = Saver(self._write, self.listeners)
         self._has_failed = False
         evaluations = self.evaluations
-        self._evaluation_trigger = evaluations and evaluations.new_trigger()
+        self._evaluation_trigger = evaluations and evaluations.new_trigger(self.length)
         self._save_trigger = self._checkpoint_trigger()
         self._triggers: list[Trigger] = [
             trigger
@@ -88,8 +92,13 @@ class TrainActions:
         if not self.config.saves:
             return None
         seconds = self.config.save_checkpoints_secs
-        by_steps = [
-            EverySteps(self.config.save_checkpoints_steps or 0, start=self.start_step),
+        by_steps: list[Trigger] = [
+            every_steps(
+                self.config.save_checkpoints_steps or 0,
+                where="save_checkpoints_steps",
+                length=self.length,
+                start=self.start_step,
+            ),
             # Without a checkpoint of its own such a step could not be kept.
             EverySteps(self.config.keep_checkpoint_every_n_steps or 0),
         ]

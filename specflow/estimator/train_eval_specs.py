@@ -3,9 +3,10 @@
 import dataclasses
 import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from specflow.config.epochs import Epochs
 from specflow.diagnostics.errors import Diagnostic, SpecError, spec_error
 from specflow.estimator.estimator_arguments import checked_hooks, checked_listeners
 from specflow.estimator.input_functions import InputFn
@@ -28,9 +29,13 @@ class TrainSpec:
 
     Args:
         input_fn: returns the training input.
-        max_steps: step at which training ends; None: at the end of the data.
+        max_steps: step at which training ends; None: `max_epochs`, or at the end of the
+            data.
         hooks: objects with any of begin, before_step, after_step, end.
         saving_listeners: objects with any of begin, before_save, after_save, end.
+        max_epochs: passes over the rows after which training ends, in place of
+            `max_steps`: the first step that completes them; fractions are allowed. The
+            input has to have a length: arrays or a source.
 
     Raises:
         SpecError: (also a TypeError or ValueError) A field has a wrong type or value.
@@ -48,15 +53,20 @@ class TrainSpec:
     max_steps: int | None = None
     hooks: Sequence[Any] | None = ()
     saving_listeners: Sequence[Any] | None = ()
+    max_epochs: float | None = None
 
     def __post_init__(self) -> None:
-        _refuse(
-            [
-                *_callable_diagnostics(self),
-                *_positive_diagnostics(self, "max_steps"),
-                *_hook_diagnostics(self),
-            ]
-        )
+        diagnostics = [
+            *_callable_diagnostics(self),
+            *_positive_diagnostics(self, "max_steps"),
+            *_positive_diagnostics(self, "max_epochs"),
+            *_hook_diagnostics(self),
+        ]
+        if None not in (self.max_steps, self.max_epochs):
+            diagnostics.append(
+                _diagnostic("max_epochs", self.max_epochs, "no max_steps too")
+            )
+        _refuse(diagnostics)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,12 +83,19 @@ class EvalSpec:
             training.
         throttle_secs: minimum seconds between two evaluations at checkpoints; the last
             checkpoint is always evaluated.
-        every_steps: training steps between evaluations, independent of checkpoints; 0:
-            only at the end; None: at every checkpoint except the first of a call.
+        every_steps: training steps between evaluations, or epochs such as `"1 epoch"`,
+            independent of checkpoints; 0: only at the end; None: at every checkpoint
+            except the first of a call.
         every_secs: seconds between evaluations, independent of checkpoints.
         early_stopping: rule that decides after each evaluation whether training ends,
             such as `specflow.early_stopping.Stalled("loss", 500, "lower")`. A call that
             it ended trains nothing when it is repeated.
+        sets: further evaluation inputs by name, evaluated after `input_fn` with its
+            `steps` and hooks. Their metrics are reported apart, as `eval_<name>`, with
+            their history in `<model_dir>/eval_<name>`; among the metrics of the state,
+            which rules, exporters and the best checkpoint read, they are
+            `<name>/<metric>`.
+        at_start: whether the initial state is evaluated too, before the first step.
 
     Raises:
         SpecError: (also a TypeError or ValueError) A field has a wrong type or value.
@@ -110,15 +127,18 @@ class EvalSpec:
     exporters: Exporter | Sequence[Exporter] = ()
     start_delay_secs: float = 120
     throttle_secs: float = 600
-    every_steps: int | None = None
+    every_steps: int | str | None = None
     every_secs: float | None = None
     early_stopping: StoppingRule | None = None
+    sets: Mapping[str, InputFn] = dataclasses.field(default_factory=dict)
+    at_start: bool = False
 
     def __post_init__(self) -> None:
         diagnostics = [
             *_callable_diagnostics(self),
             *_positive_diagnostics(self, "steps"),
             *_hook_diagnostics(self),
+            *_set_diagnostics(self),
         ]
         if self.name is not None and not isinstance(self.name, str):
             diagnostics.append(_diagnostic("name", self.name, "a text", TypeError))
@@ -127,6 +147,9 @@ class EvalSpec:
             if not _is_number(value) or value < 0:
                 diagnostics.append(_diagnostic(field, value, "0 or more"))
         diagnostics += _positive_diagnostics(self, "every_secs")
+        if isinstance(self.every_steps, str) and Epochs.read(self.every_steps) is None:
+            expected = "steps, or epochs such as '1 epoch'"
+            diagnostics.append(_diagnostic("every_steps", self.every_steps, expected))
         if None not in (self.every_secs, self.every_steps):
             diagnostics.append(
                 _diagnostic("every_secs", self.every_secs, "no every_steps too")
@@ -199,6 +222,21 @@ def _callable_diagnostics(spec: TrainSpec | EvalSpec) -> list[Diagnostic]:
     return [
         _kind_diagnostic("input_fn", spec.input_fn, "a function that gives the input")
     ]
+
+
+def _set_diagnostics(spec: EvalSpec) -> list[Diagnostic]:
+    if not isinstance(spec.sets, Mapping):
+        expected = "input functions by name"
+        return [_diagnostic("sets", spec.sets, expected, TypeError)]
+    diagnostics = []
+    for name, input_fn in spec.sets.items():
+        if not isinstance(name, str) or not name or "/" in name or name == spec.name:
+            expected = "a name of its own for each set, without a slash"
+            diagnostics.append(_diagnostic("sets", name, expected))
+        if not callable(input_fn):
+            expected = "a function that gives the input"
+            diagnostics.append(_kind_diagnostic(f"sets[{name!r}]", input_fn, expected))
+    return diagnostics
 
 
 def _positive_diagnostics(spec: TrainSpec | EvalSpec, field: str) -> list[Diagnostic]:

@@ -8,10 +8,12 @@ from typing import Any, Self
 
 from specflow import loop
 from specflow.config.base import MOST_STEPS
+from specflow.config.epochs import EpochLength
 from specflow.config.run_config import RunConfig
 from specflow.contract import Mode
 from specflow.data import track_iterator
 from specflow.diagnostics.errors import ConfigError, Diagnostic
+from specflow.estimator.end_of_training import stop_of
 from specflow.estimator.estimator_arguments import (
     checked_hooks,
     checked_listeners,
@@ -50,6 +52,8 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         *,
         steps: int | None = None,
         max_steps: int | None = None,
+        epochs: float | None = None,
+        max_epochs: float | None = None,
         hooks: Sequence[Any] | None = (),
         saving_listeners: Sequence[Any] | None = (),
     ) -> Self:
@@ -74,7 +78,11 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         Args:
             input_fn: returns the training input.
             steps: number of steps to take from the newest checkpoint on.
-            max_steps: step at which to stop, counted over all calls. If neither is set,
+            max_steps: step at which to stop, counted over all calls.
+            epochs: passes over the rows of the input to take from the newest checkpoint
+                on, with their last step rounded up: `1`, `0.5`. The input has to have a
+                length: arrays or a source.
+            max_epochs: likewise, counted over all calls. If none of the four is set,
                 trains until the data ends; arrays and sources do not end.
             hooks: objects with any of begin, before_step, after_step, end.
             saving_listeners: objects with any of begin, before_save, after_save, end;
@@ -85,30 +93,20 @@ class TrainMethods(EvaluateMethods, ExportMethods):
 
         Raises:
             NanLossDuringTrainingError: A loss is not finite; that state is not saved.
-            ConfigError: steps and max_steps are both given, or not positive; listeners
-                without checkpoints.
-            DataError: the input cannot be used, or has no batch.
+            ConfigError: two of steps, max_steps, epochs and max_epochs are given, or
+                one is not positive; listeners without checkpoints.
+            DataError: the input cannot be used, has no batch, or has no length to count
+                epochs by.
         """
-        if steps is not None and max_steps is not None:
-            raise ConfigError(
-                Diagnostic(
-                    "train",
-                    "got steps and max_steps",
-                    expected="one of them",
-                    code="steps",
-                )
-            )
-        steps = step_count(steps, "steps", most=MOST_STEPS)
+        stop_at = stop_of(
+            steps=steps, max_steps=max_steps, epochs=epochs, max_epochs=max_epochs
+        )
         max_steps = step_count(max_steps, "max_steps", most=MOST_STEPS)
         spec = TrainSpec(input_fn, None, hooks, saving_listeners)
         _check_saving(spec, self.config)
         self.check_labels()
         if not self._is_past(max_steps):
-            run_alone(
-                self._train(
-                    spec, lambda start: max_steps if steps is None else start + steps
-                )
-            )
+            run_alone(self._train(spec, stop_at))
         return self
 
     def train_and_evaluate(
@@ -186,15 +184,15 @@ class TrainMethods(EvaluateMethods, ExportMethods):
             )
         _check_saving(train_spec, self.config)
         self.check_labels()
-        max_steps = step_count(
-            train_spec.max_steps, "TrainSpec.max_steps", most=MOST_STEPS
-        )
-        evaluations = self._evaluations(
-            eval_spec, train_spec.max_steps, report, should_stop
-        )
+        evaluations = self._evaluations(eval_spec, report, should_stop)
         step, state = yield from self._train(
             train_spec,
-            lambda _: max_steps,
+            stop_of(
+                max_steps=step_count(
+                    train_spec.max_steps, "TrainSpec.max_steps", most=MOST_STEPS
+                ),
+                max_epochs=train_spec.max_epochs,
+            ),
             evaluations=evaluations,
             on_start=on_start,
             report=report,
@@ -243,7 +241,6 @@ class TrainMethods(EvaluateMethods, ExportMethods):
     def _evaluations(
         self,
         spec: EvalSpec,
-        max_steps: int | None,
         report: loop.MetricsCallback | None,
         should_stop: Callable[[], bool] | None,
     ) -> Evaluations:
@@ -253,13 +250,14 @@ class TrainMethods(EvaluateMethods, ExportMethods):
             self._recorder.evaluated(spec.input_fn, steps)
 
         def evaluate(
+            of_set: str | None,
             step: int,
             state: TrainState,
             progress: EvalProgress,
             on_spec_hooks: Callable[[Sequence[Any]], None],
         ) -> dict[str, Any]:
             return self._evaluate(
-                spec.input_fn,
+                spec.input_fn if of_set is None else spec.sets[of_set],
                 self._states.averaged(state),
                 step,
                 steps,
@@ -276,7 +274,6 @@ class TrainMethods(EvaluateMethods, ExportMethods):
             self._states.live,
             config=self.config,
             model_dir=self.model_dir,
-            max_steps=max_steps,
             spec=spec,
             report=report,
         )
@@ -295,7 +292,7 @@ class TrainMethods(EvaluateMethods, ExportMethods):
     def _train(
         self,
         spec: TrainSpec,
-        stop_at: Callable[[int], int | None],
+        stop_at: Callable[[int, EpochLength | None], int | None],
         *,
         evaluations: Evaluations | None = None,
         on_start: Callable[[int], Mapping[str, Stateful] | None] | None = None,

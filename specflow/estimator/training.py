@@ -9,9 +9,16 @@ from typing import Any
 
 from specflow import loop
 from specflow.columns import FittedColumns
+from specflow.config.epochs import EpochLength
 from specflow.config.run_config import RunConfig
 from specflow.contract import Mode
-from specflow.data import Share, TrainInput, as_source, track_iterator
+from specflow.data import (
+    Share,
+    TrainInput,
+    as_source,
+    epoch_length,
+    track_iterator,
+)
 from specflow.diagnostics.errors import (
     ConfigError,
     DataError,
@@ -30,7 +37,7 @@ from specflow.estimator.step_evaluations import Evaluations
 from specflow.estimator.synchronized_inputs import agree_on_form
 from specflow.estimator.train_actions import TrainActions
 from specflow.estimator.train_recorder import TrainRecorder
-from specflow.estimator.training_input import training_input
+from specflow.estimator.training_input import first_place, training_input
 from specflow.executor import Program, TrainState, to_tree
 from specflow.executor.device_loops import DeviceLoops
 from specflow.loop import EvaluationStopped, LoopLengthEstimator, Profile, StopTraining
@@ -50,9 +57,9 @@ class TrainCall:
     """Returns the input from its start: where it was read to its end, and where
     training resumes."""
     form: BatchForm
-    stop_at: Callable[[int], int | None]
-    """Step at which training starts -> step at which to stop; None: at the end of the
-    data."""
+    stop_at: Callable[[int, EpochLength | None], int | None]
+    """Step at which training starts and length of an epoch, None if that is unknown ->
+    step at which to stop; None: at the end of the data."""
     hooks: Sequence[Any] = ()
     """Hooks of the caller; those of the spec follow."""
     listeners: Sequence[Any] = ()
@@ -170,7 +177,13 @@ class Training:
             call.evaluations.on_spec_hooks = run_state.add_hooks_of_evaluations
             for kind, objects in call.evaluations.user_parts().items():
                 run_state.add_user_parts(kind, objects)
-        stop = call.stop_at(start)
+        length = epoch_length(
+            value,
+            batch_size=self._rows,
+            step=start,
+            place=first_place(self._config, (saved or {}).get("input")),
+        )
+        stop = call.stop_at(start, length)
         if stop is None and as_source(value) is not None:
             raise ConfigError(
                 Diagnostic(
@@ -186,7 +199,7 @@ class Training:
                 # There is no save, which would do so.
                 collectives.on_process_zero(self._checkpoints.remove_unfinished)
             return start, state
-        if not self._begin_evaluations(call.evaluations, start, state):
+        if not self._begin_evaluations(call.evaluations, start, stop, state):
             return start, state
         batches = run_state.make(
             "input",
@@ -205,12 +218,15 @@ class Training:
         )
         if self.recorder is not None:
             batches = self.recorder.begin(start, value, batches)
-        return (yield from self._loop(call, batches, start, stop, state, run_state))
+        return (
+            yield from self._loop(call, batches, start, stop, state, run_state, length)
+        )
 
     def _begin_evaluations(
         self,
         evaluations: Evaluations | None,
         step: int,
+        stop: int | None,
         state: TrainState,
     ) -> bool:
         """Makes up for an evaluation that failed; returns whether training continues.
@@ -218,11 +234,12 @@ class Training:
         Args:
             evaluations: those of this call.
             step: the step at which training resumes.
+            stop: the step at which it stops; None: at the end of the data.
             state: its state.
         """
         if evaluations is None:
             return True
-        if not evaluations.begin(step):
+        if not evaluations.begin(step, stop):
             return False
         if not evaluations.is_unfinished:
             return True
@@ -246,6 +263,7 @@ class Training:
         stop: int | None,
         state: TrainState,
         run_state: RunState,
+        length: EpochLength | None,
     ) -> DeviceLoops[tuple[int, TrainState]]:
         """Runs the training loop with its actions, and keeps the last state."""
         config, program = self._config, self._program
@@ -253,7 +271,7 @@ class Training:
         hooks = [*call.hooks, *spec.training_hooks]
         if self.recorder is not None:
             self.recorder.watch("a hook", hooks)
-        profiler, progress = self._profiler(), call.progress
+        profiler, progress = _profiler(config, self._model_dir), call.progress
         closers: list[Callable[[], None]] = [batches.close]
         if profiler is not None:
             closers.append(profiler.close)
@@ -274,6 +292,7 @@ class Training:
                 watcher = Watcher(
                     config,
                     rows=self._rows,
+                    length=length,
                     report=call.report,
                     summarize=summarize,
                 )
@@ -298,11 +317,19 @@ class Training:
                     progress=progress,
                     stop_request=call.should_stop,
                     start_step=start,
+                    length=length,
                     ends_every_step=bool(hooks) and self._hooks_see_each_step,
                     recorder=self.recorder,
                 )
                 if config.saves and config.save_at_start:
                     actions.save_at_start(start, state)
+                if call.evaluations is not None and (
+                    call.evaluations.is_due_at_start(start)
+                ):
+                    try:
+                        actions.evaluate(start, state)
+                    except StopTraining:
+                        stop = start
                 self._states.drop()  # The loop donates it.
                 result = yield from loop.train(
                     program,
@@ -312,12 +339,14 @@ class Training:
                     stop_step=stop,
                     actions=actions,
                     hooks=hooks,
-                    loop_length=self._loop_length(),
+                    loop_length=_loop_length(config),
                     host_call=spec.host_call,
                     host_call_every=config.tpu_config.host_call_every_n_steps,
                 )
             batches.give_back(result.step)
-        self._note_skipped(watcher.skipped, result.step - start)
+        skipped = watcher.skipped
+        self.skipped_steps = None if skipped is None else len(skipped)
+        _warn_of_skipped(skipped, result.step - start)
         if config.saves:
             self._states.keep(result.step, result.state)
         if result.data_ended:
@@ -347,39 +376,41 @@ class Training:
                 self._checkpoints.abandon_pending_save()
             raise
 
-    def _note_skipped(self, skipped: list[int] | None, taken: int) -> None:
-        """Keeps the number of skipped steps, and warns if it is half of all steps."""
-        self.skipped_steps = None if skipped is None else len(skipped)
-        if skipped and 2 * len(skipped) >= taken:
-            diagnostic = Diagnostic(
-                "loss_scale",
-                f"{len(skipped)} of {taken} steps were skipped, the last one step "
-                f"{skipped[-1]}: their gradients were not finite",
-                hint="A dynamic scale needs a few steps to find its level.",
-                code="steps-skipped",
-            )
-            warnings.warn(SpecflowWarning(diagnostic), stacklevel=2)
 
-    def _profiler(self) -> Profile | None:
-        window = self._config.profile
-        if window is None:
-            return None
-        return Profile(window.start, window.steps, self._model_dir / "profile")
+def _warn_of_skipped(skipped: list[int] | None, taken: int) -> None:
+    """Warns if half of all steps were skipped."""
+    if skipped and 2 * len(skipped) >= taken:
+        diagnostic = Diagnostic(
+            "loss_scale",
+            f"{len(skipped)} of {taken} steps were skipped, the last one step "
+            f"{skipped[-1]}: their gradients were not finite",
+            hint="A dynamic scale needs a few steps to find its level.",
+            code="steps-skipped",
+        )
+        warnings.warn(SpecflowWarning(diagnostic), stacklevel=2)
 
-    def _loop_length(self) -> LoopLengthEstimator | None:
-        seconds = self._config.tpu_config.loop_seconds()
-        return None if seconds is None else LoopLengthEstimator(seconds)
+
+def _profiler(config: RunConfig, model_dir: Path) -> Profile | None:
+    window = config.profile
+    if window is None:
+        return None
+    return Profile(window.start, window.steps, model_dir / "profile")
+
+
+def _loop_length(config: RunConfig) -> LoopLengthEstimator | None:
+    seconds = config.tpu_config.loop_seconds()
+    return None if seconds is None else LoopLengthEstimator(seconds)
 
 
 def _first_answer(
-    stop_at: Callable[[int], int | None],
-) -> Callable[[int], int | None]:
+    stop_at: Callable[[int, EpochLength | None], int | None],
+) -> Callable[[int, EpochLength | None], int | None]:
     """Returns a function that keeps its first result, for all attempts of a call."""
     stops: list[int | None] = []
 
-    def stop_of_call(step: int) -> int | None:
+    def stop_of_call(step: int, length: EpochLength | None) -> int | None:
         if not stops:
-            stops.append(stop_at(step))
+            stops.append(stop_at(step, length))
         return stops[0]
 
     return stop_of_call

@@ -15,7 +15,7 @@ from specflow.estimator.synchronized_inputs import (
     own_place,
 )
 
-__all__ = ["stacked_steps", "training_input"]
+__all__ = ["first_place", "stacked_steps", "training_input"]
 
 _TIMED_STACK = 1_000
 """Batches stacked when `iterations_per_loop` is a time."""
@@ -53,8 +53,6 @@ def training_input(
         share: parts of each batch that this process reads.
     """
     steps = stacked_steps(config, form, stop_step)
-    if config.resume_input == "restart":
-        place = _START
     batches = as_train_batches(
         value,
         batch_size=rows,
@@ -62,7 +60,7 @@ def training_input(
         seed=seed,
         shuffle=config.shuffle,
         start_step=start_step,
-        place=own_place(place),
+        place=first_place(config, place),
         share=share,
         batch_rows=jax.tree.leaves(form)[0].shape[0],
         again=open_input,
@@ -70,6 +68,18 @@ def training_input(
     if collectives.process_count() > 1 and not agree_on_rows("training", value):
         return TrainTogether(batches)
     return batches
+
+
+def first_place(
+    config: RunConfig, place: Mapping[str, Any] | None
+) -> Mapping[str, Any] | None:
+    """Returns this process's place in the data at the first step of a call.
+
+    Args:
+        config: says whether the input resumes.
+        place: of the checkpoint; None: there is none.
+    """
+    return _START if config.resume_input == "restart" else own_place(place)
 
 
 def stacked_steps(config: RunConfig, form: BatchForm, stop: int | None) -> int:

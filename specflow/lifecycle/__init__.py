@@ -9,7 +9,7 @@ from specflow.lifecycle.early_stopping import (
     stop_if_no_decrease,
     stop_if_no_increase,
 )
-from specflow.lifecycle.evaluation_history import History
+from specflow.lifecycle.evaluation_history import Histories, History
 from specflow.lifecycle.exporters import (
     BestExporter,
     ByMetric,
@@ -37,6 +37,7 @@ __all__ = [
     "EarlyStopping",
     "Exporter",
     "FinalExporter",
+    "Histories",
     "History",
     "LatestExporter",
     "Made",

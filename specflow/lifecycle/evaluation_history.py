@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,7 +11,7 @@ from specflow.distributed import collectives
 from specflow.output import read_rows, reported, to_plain, write_text
 from specflow.runtime.filesystem import expanded
 
-__all__ = ["History", "MissingMetricError"]
+__all__ = ["Histories", "History", "MissingMetricError"]
 
 
 class MissingMetricError(ConfigError, KeyError):
@@ -131,6 +131,59 @@ class History:
     def _rows(self) -> list[dict[str, Any]]:
         """Reads the file on process 0, for all processes."""
         return collectives.on_process_zero(lambda: list(read_rows(self.path)))
+
+
+class Histories:
+    """Evaluations of a run: those of its own input, and those of each further set.
+
+    A metric of a set is `<set>/<metric>`.
+
+    Args:
+        model_dir: model directory of the estimator.
+        name: name of the evaluation; None: the unnamed one.
+        sets: names of the sets.
+
+    >>> import tempfile
+    >>> histories = Histories(tempfile.mkdtemp(), None, ["night"])
+    >>> histories.of("night").add(100, {"loss": 0.5})
+    >>> histories.values("night/loss")
+    {100: 0.5}
+    """
+
+    def __init__(self, model_dir: str | Path, name: str | None, sets: Iterable[str]):
+        self._own = History(model_dir, name)
+        self._sets = {each: History(model_dir, each) for each in sets}
+
+    def of(self, name: str | None) -> History:
+        """Returns the evaluations of a set; None: of the own input."""
+        return self._own if name is None else self._sets[name]
+
+    def knows(self, metric: str) -> bool:
+        """Returns True if any evaluation has a metric."""
+        history, measured = self._of_metric(metric)
+        return history.knows(measured)
+
+    def values(self, metric: str) -> dict[int, float]:
+        """Returns step -> value of a metric; see `History.values`."""
+        history, measured = self._of_metric(metric)
+        return history.values(measured)
+
+    def put_back(self, metric: str, values: Mapping[int, float]) -> None:
+        """Adds the values of evaluations that the file of a metric does not have."""
+        history, measured = self._of_metric(metric)
+        history.put_back(measured, values)
+
+    def cut(self, step: int) -> None:
+        """Removes evaluations after the step at which training resumes."""
+        for history in (self._own, *self._sets.values()):
+            history.cut(step)
+
+    def _of_metric(self, metric: str) -> tuple[History, str]:
+        """Returns the evaluations with a metric, and its name there."""
+        of_set, slash, measured = metric.partition("/")
+        if slash and of_set in self._sets:
+            return self._sets[of_set], measured
+        return self._own, metric
 
 
 def _ends_line(file: BinaryIO) -> bool:

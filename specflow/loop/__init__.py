@@ -13,10 +13,12 @@ from specflow.loop.profile import Profile
 from specflow.loop.state_values import decoded, encoded
 from specflow.loop.train import MetricsCallback, TrainResult, train
 from specflow.loop.triggers import (
+    EveryEpochs,
     EverySeconds,
     EverySteps,
     Trigger,
     WhicheverFirst,
+    every_steps,
 )
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "EvalProgress",
     "EvalResult",
     "EvaluationStopped",
+    "EveryEpochs",
     "EverySeconds",
     "EverySteps",
     "LoopLengthEstimator",
@@ -41,6 +44,7 @@ __all__ = [
     "decoded",
     "encoded",
     "evaluate",
+    "every_steps",
     "pooled",
     "predict",
     "state_methods",

@@ -3,11 +3,21 @@
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Protocol
 
+from specflow.config.epochs import EpochLength, Epochs
+from specflow.data import no_epochs
 from specflow.distributed import collectives
 
-__all__ = ["EverySeconds", "EverySteps", "Trigger", "WhicheverFirst"]
+__all__ = [
+    "EveryEpochs",
+    "EverySeconds",
+    "EverySteps",
+    "Trigger",
+    "WhicheverFirst",
+    "every_steps",
+]
 
 
 class Trigger(Protocol):
@@ -43,6 +53,52 @@ class EverySteps:
 
     def is_due(self, step: int) -> bool:
         return bool(self.every) and (step - self.start) % self.every == 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EveryEpochs:
+    """Is due at the first step that completes a multiple of some epochs.
+
+    >>> trigger = EveryEpochs(Fraction(1), EpochLength(rows=1437, batch_size=128))
+    >>> trigger.next_after(0), trigger.next_after(12), trigger.next_after(23)
+    (12, 23, 34)
+    """
+
+    every: Fraction
+    """Epochs between two actions, counted from the start of the training data."""
+    length: EpochLength
+
+    def next_after(self, step: int) -> int:
+        return self.length.next_multiple(self.every, step)
+
+    def is_due(self, step: int) -> bool:
+        return self.next_after(step - 1) == step
+
+
+def every_steps(
+    every: int | str,
+    *,
+    where: str,
+    length: EpochLength | None,
+    start: int = 0,
+) -> EverySteps | EveryEpochs:
+    """Returns the trigger of a number of steps or epochs.
+
+    Args:
+        every: steps, 0 for never; or `Epochs`.
+        where: the setting, for messages.
+        length: of an epoch; None: it is not known.
+        start: step from which steps are counted; epochs are counted from the start of
+            the data.
+
+    Raises:
+        DataError: epochs of an input without a length.
+    """
+    if not isinstance(every, str):
+        return EverySteps(every, start=start)
+    if length is None:
+        raise no_epochs(where, every)
+    return EveryEpochs(Epochs(every).number, length)
 
 
 class EverySeconds:
@@ -107,7 +163,7 @@ class WhicheverFirst:
     [True, False, True]
     """
 
-    def __init__(self, steps: Sequence[EverySteps], seconds: EverySeconds | None):
+    def __init__(self, steps: Sequence[Trigger], seconds: EverySeconds | None):
         self._steps, self._seconds = steps, seconds
 
     def next_after(self, step: int) -> int | None:

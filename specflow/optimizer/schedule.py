@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from specflow.config.base import TARGET, Component, Target
+from specflow.config.epochs import whole_steps
 from specflow.config.sections.optimizer import (
     ConstantConfig,
     CosineConfig,
@@ -88,7 +89,10 @@ def _after_warmup(config: WarmupConfig, *, lr: float, train_steps: int) -> Any:
             )
         case ExponentialConfig():
             return optax.exponential_decay(
-                lr, config.every, config.keep, staircase=config.staircase
+                lr,
+                whole_steps(config.every),
+                config.keep,
+                staircase=config.staircase,
             )
         case PiecewiseConfig():
             factors = {int(step): factor for step, factor in config.factors.items()}
@@ -107,7 +111,7 @@ def _after_warmup(config: WarmupConfig, *, lr: float, train_steps: int) -> Any:
 
 
 def _decay(config: DecayConfig, *, lr: float, train_steps: int) -> optax.Schedule:
-    end = config.decay_steps or train_steps
+    end = whole_steps(config.decay_steps or train_steps)
     warmup = config.warmup_of(train_steps)
     steps = end - warmup
     if steps <= 0:

@@ -8,6 +8,7 @@ from specflow.output.checkpoint.step_choice import CheckpointStep
 from specflow.output.files import replacing, reported, set_aside, write_text
 from specflow.output.json_values import to_plain
 from specflow.output.report.efficiency import Efficiency, efficiency
+from specflow.output.report.evaluation_rows import evaluation_rows
 from specflow.output.report.final_table import format_result, print_result
 from specflow.output.report.plots import draw_curves
 from specflow.output.report.prediction_rows import FORMATS, row_format, writing_rows
@@ -43,6 +44,7 @@ __all__ = [
     "default_run_directory",
     "draw_curves",
     "efficiency",
+    "evaluation_rows",
     "existing_run",
     "format_result",
     "is_watched",

@@ -129,7 +129,9 @@ class Look:
     @functools.cached_property
     def lowered(self) -> dict[Mode, Lowered]:
         """Lowers the programs of all modes."""
-        steps = self.config.loop.train_steps
+        experiment = self.estimator.experiment
+        assert experiment is not None
+        steps = experiment.loop.steps
         return self.estimator.lower(self.data.train, self.data.eval, max_steps=steps)
 
     def programs(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from specflow.output.report.evaluation_rows import ROW_PLACE, evaluation_rows
 from specflow.output.run.run_directory import RunDirectory, existing_run
 from specflow.output.tracking.tracked_run import TrackedRun
 from specflow.reports.run_listing import RunEntry, run_entry
@@ -35,9 +36,9 @@ class RunContents:
         stored = self.result.get("eval")
         if isinstance(stored, Mapping):
             return dict(stored)
-        rows = [row for row in self.rows if row.get("split") == "eval"]
-        last = dict(rows[-1]) if rows else {}
-        return {k: v for k, v in last.items() if k not in ("step", "split")}
+        rows = evaluation_rows(self.rows)
+        last = rows[-1] if rows else {}
+        return {k: v for k, v in last.items() if k not in ROW_PLACE}
 
     @property
     def scalars(self) -> dict[str, float | None]:
@@ -133,7 +134,7 @@ def series_of(runs: Sequence[RunContents]) -> dict[str, dict[tuple[int, str], Po
         for row in run.rows:
             split = str(row.get("split"))
             for name, value in row.items():
-                if name in ("step", "split") or not isinstance(value, int | float):
+                if name in ROW_PLACE or not isinstance(value, int | float):
                     continue
                 if isinstance(value, bool) or not math.isfinite(value):
                     continue

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from specflow.output.report.evaluation_rows import evaluation_rows
 from specflow.output.report.reporters import read_rows
 from specflow.output.run.lock import holder
 from specflow.output.run.run_directory import RunDirectory
@@ -35,7 +36,7 @@ class RunEntry:
     step: int
     """Last step that was reported."""
     steps: int | None
-    """`loop.train_steps`; None if the config is damaged."""
+    """Step at which training ends; None if the config is damaged."""
     metric: str
     """Metric of `best`: that of `output.checkpoint.best`, or the loss."""
     best: float | None
@@ -82,8 +83,8 @@ def run_entry(directory: Path) -> RunEntry:
     sign = -1.0 if criterion.get("order") == "highest" else 1.0
     values = [
         (sign * float(row[metric]), row["step"])
-        for row in rows
-        if row.get("split") == "eval" and isinstance(row.get(metric), int | float)
+        for row in evaluation_rows(rows)
+        if isinstance(row.get(metric), int | float)
     ]
     best, best_step = min(values, default=(None, None))
     return RunEntry(
@@ -91,7 +92,7 @@ def run_entry(directory: Path) -> RunEntry:
         name=str(config.get("name", "")),
         state=_state(run, result),
         step=int(result.get("step", last)),
-        steps=_at(config, "loop", "train_steps"),
+        steps=_at(config, "loop", "train_steps") or manifest.get("train_steps"),
         metric=metric,
         best=None if best is None else sign * best,
         best_step=best_step,

@@ -224,7 +224,7 @@ CASES: dict[str, tuple[list[str], dict[str, str]]] = {
     ),
     "early_stopping": (
         [
-            "loop.early_stopping={name: no_increase, patience_steps: 2 epochs}",
+            "loop.early_stopping={name: no_increase, patience_steps: 2 passes}",
             "loop.eval_every=10 minutes",
             "loop.eval_loss=rows",
         ],

@@ -57,8 +57,8 @@ CAPITALS = [
     ("loop.train-steps=3", "loop.train_steps"),
 ]
 OTHER_FRAMEWORKS = [
-    ("epochs=30", "loop.train_steps"),
-    ("loop.max_epochs=30", "loop.train_steps"),
+    ("epochs=30", "loop.epochs"),
+    ("loop.max_epochs=30", "loop.epochs"),
     ("learning_rate=0.1", "optimizer.lr"),
     ("optimizer.learning_rate=0.1", "optimizer.lr"),
     ("max_steps=100", "loop.train_steps"),
@@ -129,10 +129,9 @@ def test_a_section_that_is_null_is_suggested_as_a_whole():
     ("line", "expected"),
     [
         (
-            "epochs=30",
-            "epochs: no such field (override epochs=30). Did you mean "
-            "loop.train_steps? It counts steps; an epoch has ceil(examples / "
-            "loop.batch_size) of them.",
+            "num_train_epochs=30",
+            "num_train_epochs: no such field (override num_train_epochs=30). Did you "
+            "mean loop.epochs?",
         ),
         (
             "loop.device=cuda",
@@ -237,8 +236,8 @@ def test_no_name_of_another_framework_is_listed_twice(names):
 @pytest.mark.parametrize(
     ("key", "meant"),
     [
-        ("epochs", "loop.train_steps"),
-        ("loop.epochs", "loop.train_steps"),
+        ("num_epochs", "loop.epochs"),
+        ("loop.max_epochs", "loop.epochs"),
         ("learning_rate", "optimizer.lr"),
         ("train_steps", "loop.train_steps"),
         ("momentum", "optimizer.momentum"),

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from specflow.compose import compose
+from specflow.config.common.triggers import seconds_of, steps_of
 from specflow.config.sections.loop import LoopConfig
 from specflow.config.sections.output import CheckpointConfig, OutputConfig
-from specflow.config.sections.triggers import seconds_of, steps_of
 from specflow.diagnostics.errors import ConfigError
 from specflow.lifecycle import build_exporters, build_stopping_rule
 from specflow.lifecycle.stopping_rules import Crossed, Stalled
@@ -28,14 +28,14 @@ def test_a_number_with_a_unit_is_a_time(number, unit):
 
 @pytest.mark.parametrize("value", [-1, True, None, 1.0, "5", "0s", "1.5m", "m", "3d"])
 def test_other_values_are_not_triggers(value):
-    expected = "whole number >= 0, or a time such as 30s, 10m, 2h"
+    expected = "whole number >= 0, epochs such as 0.5 epochs, or a time such as 30s"
     with pytest.raises(ValueError, match=expected):
         LoopConfig(eval_every=value)
 
 
 def test_a_device_loop_has_at_least_one_step():
     assert LoopConfig(iterations_per_loop="30s").iterations_per_loop == "30s"
-    with pytest.raises(ValueError, match=">= 1, or a time"):
+    with pytest.raises(ValueError, match=r">= 1, epochs such as 0\.5 epochs, or"):
         LoopConfig(iterations_per_loop=0)
 
 
@@ -153,4 +153,4 @@ def test_other_triggers_of_checkpoints_are_refused(every):
     with pytest.raises(ConfigError) as caught:
         CheckpointConfig(every=every)
     (diagnostic,) = caught.value.diagnostics
-    assert "both in a list, such as [500, 10m]" in str(diagnostic)
+    assert "a time in a list, such as [500, 10m]" in str(diagnostic)

@@ -17,7 +17,7 @@ from tests.corpus.trees import composed_files, shadowed
 __all__ = ["WORDS", "in_files"]
 
 WORDS = {
-    "epochs": "loop",
+    "n_epochs": "loop",
     "max_epochs": "loop",
     "num_epochs": "loop",
     "learning_rate": "optimizer",

@@ -69,6 +69,7 @@ OTHERS = {
     "mesh.cpu": "plain",
     "mesh.pretend_devices": 8,
     "mesh.processes": {"coordinator": "localhost:4000", "count": 1},
+    "loop.epochs": 3.0,
     "loop.batch_size": 64,
     "loop.eval_batch_size": 128,
     "loop.eval_steps": 1,
@@ -105,6 +106,7 @@ KINDS = {
 """Keys that choose a section's component; its other fields change with them."""
 
 ALONE = {
+    "data.eval_sets",  # Another value names a file.
     "spec.name",
     "spec.inputs.x",
     "spec.outputs",
@@ -154,7 +156,8 @@ def _fingerprints(*overrides: str) -> dict[str, str]:
     config = compose([*BASE, *overrides]).config
     data = build_data(config.data)
     estimator = TPUEstimator.from_config(config, data=data, model_dir="nowhere")
-    steps = config.loop.train_steps
+    assert estimator.experiment is not None
+    steps = estimator.experiment.loop.steps
     return estimator.fingerprints(data.train, data.eval, max_steps=steps)
 
 

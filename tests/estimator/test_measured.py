@@ -235,7 +235,7 @@ def test_rules_of_tensorflow_know_their_rate(line):
 def test_the_rate_of_an_opaque_transformation_is_left_out(line):
     """Optax keeps it in a closure."""
     rows, _ = trained(line, steps=2)
-    assert list(rows[2]) == ["loss", "gradient_norm"]
+    assert list(rows[2]) == ["loss", "gradient_norm", "epoch"]
 
 
 def test_a_train_op_that_is_a_function_has_the_gradients_to_itself(line):

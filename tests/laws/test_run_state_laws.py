@@ -132,7 +132,8 @@ def all_features(case, directory):
         steps=2,
         every_steps=5,
         exporters=[sf.BestExporter(input_fn=lambda: rows)],
-        early_stopping=sf.early_stopping.Stalled("loss", 1000, "lower"),
+        early_stopping=sf.early_stopping.Stalled("again/loss", 1000, "lower"),
+        sets={"again": lambda: rows},
     )
     return estimator, spec
 

@@ -94,6 +94,24 @@ def test_what_changes_results_is_fixed_and_what_is_searched_is_not():
     assert same.fixed == fixed
 
 
+def test_the_resources_of_epochs_are_steps_where_the_rows_are_known():
+    epochs = ["optimizer.lr=0.1,0.2", "loop.epochs=2", "loop.eval_every=1 epoch"]
+    found = plan("sweep=hyperband", *epochs)
+    assert (found.train_steps, found.every) == (23, 12)  # 1,438 rows in batches of 128.
+    text = ["experiment=stdlib_lm", *epochs]
+    with pytest.raises(ConfigError) as error:
+        plan("sweep=hyperband", *text)
+    assert [one.where for one in error.value.diagnostics] == [
+        "sweep.pruner.min_resource",
+        "sweep.pruner.max_resource",
+    ]
+    assert "are not known before the data is read" in str(error.value)
+    # A pruner that counts no steps, or that is given them, needs none.
+    plan("sweep=median", *text)
+    resources = ["sweep.pruner.min_resource=5", "sweep.pruner.max_resource=50"]
+    plan("sweep=hyperband", *resources, *text)
+
+
 @pytest.mark.parametrize(
     "url",
     [

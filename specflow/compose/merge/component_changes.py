@@ -1,7 +1,7 @@
 """Fields of lower layers that a later layer invalidates.
 
-These are fields of a component that a section no longer selects, and a warmup that the
-later layer gives in another unit.
+These are fields of a component that a section no longer selects, and a length that the
+later layer gives in another unit: a warmup, or the end of training.
 """
 
 import copy
@@ -17,7 +17,8 @@ from specflow.compose.provenance import Origin, Origins, Path
 from specflow.compose.pydantic_plugins import no_plugins
 from specflow.compose.read.override_grammar import format_value, needs_resolving
 from specflow.compose.section_types import ROOT, Slot
-from specflow.config.base import TARGET
+from specflow.config.base import TARGET, Config
+from specflow.config.sections.loop import LoopConfig
 from specflow.config.sections.optimizer import WarmupConfig
 from specflow.diagnostics.errors import nearest
 from specflow.runtime.plain_tree import mappings, value_at
@@ -32,8 +33,11 @@ __all__ = [
 
 _SELECTOR_KEYS = ("name", TARGET, "model_fn")
 """Keys that select the component of a section."""
-_WARMUP_FIELDS = ("warmup", "warmup_steps")
-"""Fields of a schedule that give the same length in different units."""
+_SAME_LENGTH: tuple[tuple[type[Config], tuple[str, str]], ...] = (
+    (WarmupConfig, ("warmup", "warmup_steps")),
+    (LoopConfig, ("epochs", "train_steps")),
+)
+"""Fields of a section that give the same length in different units."""
 _INCOMPLETE = ("missing", "union_tag_not_found")
 """Pydantic errors of an incomplete section, which a later layer may complete."""
 
@@ -93,7 +97,10 @@ def stale_fields(
     """
     sections = [*_mappings(tree)]
     for path, section in sections:
-        yield from _replaced_warmup(path, section, tree, origins, is_from_layer)
+        for kind, fields in _SAME_LENGTH:
+            yield from _replaced_length(
+                kind, fields, path, section, tree, origins, is_from_layer
+            )
     for path, section in sections:
         selected = {
             key: section[key]
@@ -150,21 +157,23 @@ def change_messages(dropped: Iterable[DroppedField]) -> Iterator[str]:
         yield f"dropped {', '.join(fields)}: {change}"
 
 
-def _replaced_warmup(
+def _replaced_length(
+    of: type[Config],
+    fields: tuple[str, str],
     path: Path,
     section: Mapping[Any, Any],
     tree: Any,
     origins: Origins,
     is_from_layer: Callable[[Origin], bool],
 ) -> Iterator[tuple[Path, DroppedField]]:
-    """Yields the warmup of a lower layer if this layer sets it in the other unit."""
-    given = [key for key in _WARMUP_FIELDS if section.get(key) is not None]
+    """Yields the length of a lower layer if this layer sets it in the other unit."""
+    given = [key for key in fields if section.get(key) is not None]
     in_layer = [key for key in given if is_from_layer(origins.leaf((*path, key)))]
     if len(given) != 2 or len(in_layer) != 1:
         return  # Both in one layer are an error.
     slot = _slot(path, tree)
     kind = slot.section(_with_default(slot, section)) if slot else None
-    if kind is None or not issubclass(kind, WarmupConfig):
+    if kind is None or not issubclass(kind, of):
         return
     (other,) = {*given} - {*in_layer}
     yield (

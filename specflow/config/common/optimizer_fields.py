@@ -5,14 +5,14 @@ from typing import Annotated, Literal, Self
 from pydantic import (
     Field,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
-    PositiveInt,
     model_validator,
 )
 
-from specflow.config.base import MOST_STEPS, Config
+from specflow.config.base import Config
 from specflow.config.broken_rules import Broken, refuse
+from specflow.config.common.triggers import AtStep, FromStep
+from specflow.config.epochs import whole_steps
 from specflow.config.kinds import Elsewhere, by_name
 
 __all__ = [
@@ -37,11 +37,11 @@ DecayRate = Annotated[float, Field(ge=0.0, lt=1.0)]
 class WarmupConfig(Config):
     """Warmup, which every schedule has."""
 
-    warmup_steps: Annotated[NonNegativeInt, Field(le=MOST_STEPS)] | None = None
-    """Number of steps of linear warmup, from 0 to `optimizer.lr`; null: `warmup`, or
-    none."""
+    warmup_steps: FromStep | None = None
+    """Number of steps, or epochs, of linear warmup, from 0 to `optimizer.lr`; null:
+    `warmup`, or none."""
     warmup: float | None = Field(default=None, ge=0.0, le=1.0)
-    """Warmup as a fraction of `loop.train_steps`, rounded down to whole steps; excludes
+    """Warmup as a fraction of all training steps, rounded down to whole steps; excludes
     `warmup_steps`."""
 
     def warmup_of(self, train_steps: int) -> int:
@@ -54,7 +54,7 @@ class WarmupConfig(Config):
         (29, 28)
         """
         if self.warmup is None:
-            return self.warmup_steps or 0
+            return whole_steps(self.warmup_steps or 0)
         # Rounding the product down would lose a step where the fraction is less in
         # binary than in decimal; the quotient rounds as the fraction itself did.
         steps = round(self.warmup * train_steps)
@@ -92,8 +92,9 @@ class ConstantConfig(WarmupConfig):
 class DecayConfig(WarmupConfig):
     """Fields of schedules that end at a step."""
 
-    decay_steps: Annotated[PositiveInt, Field(le=MOST_STEPS)] | None = None
-    """Step at which the decay ends, warmup included; null: `loop.train_steps`."""
+    decay_steps: AtStep | None = None
+    """Step, or epochs, at which the decay ends, warmup included; null: the end of
+    training."""
     final: float = Field(default=0.0, ge=0.0, le=1.0)
     """Final learning rate, as a fraction of `optimizer.lr`."""
 

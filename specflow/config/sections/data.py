@@ -1,17 +1,22 @@
 """`data`: the train and eval sources of an experiment."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt
 
-from specflow.config.base import Config
+from specflow.config.base import Config, UserPath
 from specflow.config.kinds import Elsewhere, by_name
 
 __all__ = [
     "DataConfig",
     "DigitsConfig",
     "HeldOutConfig",
+    "SetName",
 ]
+
+
+SetName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+"""Name of an evaluation set, other than train, eval and test."""
 
 
 class HeldOutConfig(Config):
@@ -24,6 +29,9 @@ class HeldOutConfig(Config):
     comparable."""
     shuffle: bool = True
     """Shuffle the training rows every epoch."""
+    eval_sets: dict[SetName, UserPath] = {}
+    """Further evaluation sets, reported apart: name -> `.npz` file with the arrays of
+    the features and `labels`."""
 
 
 class DigitsConfig(HeldOutConfig):

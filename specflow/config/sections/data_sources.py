@@ -6,7 +6,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from specflow.config.base import Config, UserPath
 from specflow.config.kinds import named
-from specflow.config.sections.data import HeldOutConfig
+from specflow.config.sections.data import HeldOutConfig, SetName
 
 __all__ = [
     "MEMBERS",
@@ -74,6 +74,9 @@ class TextConfig(Config):
     """Seed of the sampling of files and of the split."""
     shuffle: bool = True
     """Shuffle the training windows every epoch."""
+    eval_sets: dict[SetName, UserPath] = {}
+    """Further evaluation sets, reported apart: name -> folder, all of whose files that
+    match `pattern` are read."""
 
 
 class NpzConfig(Config):
@@ -96,6 +99,8 @@ class NpzConfig(Config):
     """Names of arrays that identify rows, as text or integers: they are not features,
     and `predict` writes them beside the predictions. Optional in the
     evaluation data."""
+    eval_sets: dict[SetName, UserPath] = {}
+    """Further evaluation sets, reported apart: name -> path of the file."""
     shuffle: bool = True
     """Shuffle the training rows every epoch."""
 

@@ -2,9 +2,8 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import NonNegativeInt, PositiveInt
-
 from specflow.config.base import Config
+from specflow.config.common.triggers import ForSteps, FromStep
 from specflow.config.kinds import named
 
 __all__ = [
@@ -19,15 +18,15 @@ __all__ = [
 class _Judging(Config):
     metric: str = "loss"
     """Name of the monitored evaluation metric."""
-    min_steps: NonNegativeInt = 0
-    """Step before which evaluations are ignored."""
+    min_steps: FromStep = 0
+    """Step, or epochs, before which evaluations are ignored."""
     is_better: ClassVar[Literal["lower", "higher"]]
     """Direction of improvement."""
 
 
 class _Patient(_Judging):
-    patience_steps: PositiveInt
-    """Training steps without improvement after which training ends."""
+    patience_steps: ForSteps
+    """Training steps, or epochs, without improvement after which training ends."""
 
 
 class NoDecreaseConfig(_Patient):

@@ -12,8 +12,8 @@ from pydantic import (
 
 from specflow.config.base import Config, UserPath
 from specflow.config.broken_rules import refuse
+from specflow.config.common.triggers import EveryEither, ForSteps
 from specflow.config.kinds import Elsewhere, Kinds, by_name, named
-from specflow.config.sections.triggers import EveryEither
 
 __all__ = ["BestConfig", "CheckpointConfig", "OutputConfig", "TensorBoardConfig"]
 
@@ -61,13 +61,13 @@ class CheckpointConfig(Config):
     """Trigger and retention of checkpoints."""
 
     every: EveryEither = 500
-    """Steps between checkpoints, a time such as `10m`, or both as `[500, 10m]`:
-    whichever comes first. 0: only at the end."""
+    """Steps between checkpoints, epochs such as `1 epoch`, a time such as `10m`, or one
+    of these and a time as `[500, 10m]`: whichever comes first. 0: only at the end."""
     keep: NonNegativeInt = 3
     """Number of newest checkpoints kept; 0: all."""
-    keep_every_steps: PositiveInt | None = None
-    """Steps of which every multiple is saved and kept permanently, beside the newest;
-    null: none."""
+    keep_every_steps: ForSteps | None = None
+    """Steps, or epochs in whole steps, of which every multiple is saved and kept
+    permanently, beside the newest; null: none."""
     keep_every_hours: PositiveFloat | None = None
     """Period, in hours, of which one checkpoint is kept permanently, beside the newest;
     periods are counted over all starts of a run."""

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat
 
-from specflow.config.base import MOST_STEPS
 from specflow.config.common.optimizer_fields import DecayConfig, WarmupConfig
+from specflow.config.common.triggers import AtStep, ForSteps
+from specflow.config.epochs import EPOCHS
 from specflow.config.kinds import named
 
 __all__ = [
@@ -44,9 +45,9 @@ class InverseSqrtConfig(WarmupConfig):
     """
 
     name: Literal["inverse_sqrt"] = "inverse_sqrt"
-    warmup_steps: Annotated[PositiveInt, Field(le=MOST_STEPS)] | None = None  # type: ignore[assignment]
-    """Number of steps of linear warmup, from 0 to `optimizer.lr`; null: `warmup`, at
-    least one step, or 1,000."""
+    warmup_steps: AtStep | None = None
+    """Number of steps, or epochs, of linear warmup, from 0 to `optimizer.lr`; null:
+    `warmup`, at least one step, or 1,000."""
 
     def warmup_of(self, train_steps: int) -> int:
         """Number of warmup steps, at least one, as the formula requires."""
@@ -59,8 +60,9 @@ class ExponentialConfig(WarmupConfig):
     """Exponential decay by `keep` every `every` steps."""
 
     name: Literal["exponential"] = "exponential"
-    every: PositiveInt
-    """Number of steps over which the learning rate is multiplied by `keep`."""
+    every: ForSteps
+    """Number of steps, or epochs, over which the learning rate is multiplied by
+    `keep`."""
     keep: float = Field(default=0.5, gt=0.0, le=1.0)
     """Decay factor over `every` steps."""
     staircase: bool = False
@@ -73,11 +75,11 @@ class PiecewiseConfig(WarmupConfig):
     """
 
     name: Literal["piecewise"] = "piecewise"
-    factors: dict[Annotated[str, Field(pattern=r"^[1-9][0-9]*$")], PositiveFloat] = (
-        Field(min_length=1)
-    )
-    """Step, counted from the start of training -> factor of the learning rate from
-    there."""
+    factors: dict[
+        Annotated[str, Field(pattern=rf"^([1-9][0-9]*|{EPOCHS})$")], PositiveFloat
+    ] = Field(min_length=1)
+    """Step, or epochs, counted from the start of training -> factor of the learning
+    rate from there."""
     at_boundary: Literal["new", "old"] = "new"
     """Learning rate at a boundary step: the new one, as in optax, or the old one, as in
     TensorFlow's `piecewise_constant`, which changes one step later."""

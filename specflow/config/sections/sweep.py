@@ -6,8 +6,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from specflow.config.base import Config
 from specflow.config.broken_rules import refuse
+from specflow.config.common.triggers import Timeout
 from specflow.config.kinds import Kinds, named
-from specflow.config.sections.triggers import EveryLoop
 
 __all__ = [
     "ConstraintConfig",
@@ -192,7 +192,7 @@ class SweepConfig(Config):
     """Bounds of metrics; a trial that exceeds one is never the best."""
     trials: PositiveInt = 20
     """Number of trials, in all calls together; a grid has at most its own number."""
-    timeout: EveryLoop | None = None
+    timeout: Timeout | None = None
     """Time after which no trial starts, such as `8h`, or in seconds; null: none."""
     sampler: Annotated[Config, Kinds(SAMPLERS)] = Field(default_factory=TpeConfig)
     """Proposes the values of the next trial."""

@@ -12,6 +12,7 @@ from pydantic import (
 from specflow.config.base import Config, Says, UserPath
 from specflow.config.broken_rules import Broken, refuse
 from specflow.config.kinds import named
+from specflow.config.sections.data import SetName
 from specflow.config.sections.table_columns import (
     CategoryColumnConfig,
     ColumnConfig,
@@ -105,6 +106,9 @@ class TableConfig(Config):
     """Files of the evaluation split; `split.by` is then `files`."""
     test_files: Paths = []
     """Files of the test split; `split.by` is then `files`."""
+    eval_sets: dict[SetName, Paths] = {}
+    """Further evaluation sets, reported apart: name -> files or globs, all of whose
+    rows are evaluated, whatever the split."""
     format: Literal["csv", "tsv", "jsonl", "parquet", "arrow"] | None = None
     """Format of the files; null: by their suffix."""
     features: Names | None = None

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from specflow.config.sections.output import BestConfig
+from specflow.diagnostics.errors import CheckpointError
 from specflow.distributed import collectives
 from specflow.output.checkpoint.best_checkpoint import Best, BestTracker
 from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
@@ -221,6 +222,18 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         """
         self.wait()
         collectives.on_process_zero(lambda: self._on_disk.update_data(step, values))
+
+    def newest_place(self) -> tuple[int, JsonObject | None]:
+        """Step of the newest readable checkpoint, and its place in the training input.
+
+        Returns:
+            (0, None) if there is none; None for the place if the checkpoint has none.
+        """
+        for step in reversed(self.steps()):
+            with contextlib.suppress(CheckpointError):
+                place = self.data_position(step).get("input")
+                return step, place if isinstance(place, dict) else None
+        return 0, None
 
     def data_position(self, step: int) -> JsonObject:
         """Data position saved at a step; reads no arrays.

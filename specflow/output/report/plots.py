@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from specflow.output.files import replacing
+from specflow.output.report.evaluation_rows import ROW_PLACE
 from specflow.runtime.filesystem import expanded
 from specflow.runtime.malloc_trim import give_back
 
@@ -59,7 +60,7 @@ def _panels(rows: Iterable[Mapping[str, Any]]) -> dict[str, _Series]:
     panels: dict[str, _Series] = {}
     for row in rows:
         for name, value in row.items():
-            if name in ("step", "split") or not _is_finite(value):
+            if name in ROW_PLACE or not _is_finite(value):
                 continue
             points = panels.setdefault(name, {}).setdefault(str(row.get("split")), [])
             points.append((row["step"], float(value)))

@@ -24,6 +24,7 @@ _FREE_SECTIONS = (
     "mesh.",
     "loop.early_stopping",
     "spec.eval_metrics",
+    "data.eval_sets",
     "spec.export_outputs",
 )
 _FREE_KEYS = frozenset(
@@ -31,6 +32,8 @@ _FREE_KEYS = frozenset(
         "name",
         "data.refit",  # It says so itself.
         "loop.train_steps",
+        "loop.epochs",
+        "loop.eval_at_start",
         "loop.eval_every",
         "loop.eval_loss",
         "loop.eval_steps",
@@ -40,6 +43,8 @@ _FREE_KEYS = frozenset(
         "loop.recover",
     }
 )
+_ENDS = ("loop.train_steps", "loop.epochs")
+"""Keys of the end of training."""
 _ABSENT = object()
 _OPTIMIZERS: Kinds = get_args(OptimizerConfig)[1]
 
@@ -65,8 +70,8 @@ def changes(
     """Finds every key whose value would change what is trained, in config order.
 
     Other keys may differ: output paths and intervals, the batches of an evaluation, the
-    mesh. `loop.train_steps` is one of them unless a learning rate depends on it, such
-    as a decay that ends with training.
+    mesh. `loop.train_steps` and `loop.epochs` are among them unless a learning rate
+    depends on them, such as a decay that ends with training.
 
     Args:
         old: config of the existing run.
@@ -89,7 +94,7 @@ def changes(
         Change(key, _text(before.get(key, _ABSENT)), _text(after.get(key, _ABSENT)))
         for key in before | after
         if before.get(key, _ABSENT) != after.get(key, _ABSENT)
-        and (not is_free(key) or (depends_on_steps and key == "loop.train_steps"))
+        and (not is_free(key) or (depends_on_steps and key in _ENDS))
         and not _is_same_path(before.get(key), after.get(key), folders)
     ]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from specflow.output.report.evaluation_rows import evaluation_rows
 from specflow.output.report.reporters import read_rows
 from specflow.output.run.lock import holder
 from specflow.sweep.results.trial_result import scalars
@@ -56,9 +57,10 @@ def evaluations(run: Path, split: str = "eval") -> list[tuple[int, dict[str, flo
         run: directory of the run.
         split: `eval`, or `train` for the rows of training.
     """
-    rows = [
-        row for row in read_rows(run / "metrics.jsonl") if row.get("split") == split
-    ]
+    rows: list[dict[str, Any]] = read_rows(run / "metrics.jsonl")
+    if split == "eval":
+        rows = evaluation_rows(rows)
+    rows = [row for row in rows if row.get("split") == split]
     found = {
         row["step"]: scalars(
             {k: v for k, v in row.items() if k not in ("step", "split")}

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from optuna.trial import FrozenTrial, TrialState
 
-from specflow.config.sections.triggers import seconds_of
+from specflow.config.common.triggers import seconds_of
 from specflow.diagnostics.passwords import without_password
 from specflow.sweep.engines import Pool
 from specflow.sweep.pool.trial import Trial, TrialOutcome, TrialReport, TrialStatus

@@ -8,8 +8,10 @@ from typing import Any
 
 from specflow.compose.overrides import Composed
 from specflow.compose.read.override_grammar import Request
+from specflow.config.common.triggers import steps_of
+from specflow.config.epochs import EpochLength, Epochs
+from specflow.config.resolved_epochs import uses_epochs, with_steps
 from specflow.config.sections.sweep import ObjectiveConfig, SweepConfig
-from specflow.config.sections.triggers import steps_of
 from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.runtime.plain_tree import settings
 from specflow.sweep.search.search_requirements import check_requirements
@@ -130,6 +132,7 @@ def plan_search(
     ]
     check_corners(dimensions, lambda corner: compose([*lines, *corner]))
     config = composed.config
+    train_steps, every = _resources(composed)
     return SearchPlan(
         sweep=sweep,
         objectives=_objectives(sweep, composed),
@@ -138,10 +141,52 @@ def plan_search(
         name=config.name,
         seed=config.seed,
         trials=trials,
-        train_steps=config.loop.train_steps,
-        every=steps_of(config.loop.eval_every) or 1,
+        train_steps=train_steps,
+        every=every,
         fixed=_fixed(composed.tree, [one.key for one in dimensions]),
     )
+
+
+def _resources(composed: Composed) -> tuple[int, int]:
+    """Returns the steps of a trial and between two evaluations, for its pruner.
+
+    Raises:
+        ConfigError: the pruner counts in them, and they are epochs of data that has to
+            be read.
+    """
+    config = composed.config
+    if uses_epochs(config):
+        from specflow.data.known_rows import known_rows
+
+        rows = known_rows(config.data)
+        pruner: Any = config.sweep and config.sweep.pruner
+        missing = [
+            key
+            for key in ("min_resource", "max_resource")
+            if getattr(pruner, key, 0) is None
+        ]
+        if rows is None and missing:
+            raise ConfigError(
+                *(
+                    Diagnostic(
+                        f"sweep.pruner.{key}",
+                        "got null, and the steps of an epoch are not known before the "
+                        "data is read",
+                        "a number of steps",
+                        origin=composed.places.get(f"sweep.pruner.{key}", ""),
+                        code="rule",
+                    )
+                    for key in missing
+                )
+            )
+        # Without rows the numbers are not used.
+        length = EpochLength(rows or 1, config.loop.batch_size)
+        config = with_steps(config, length)
+        every = steps_of(config.loop.eval_every)
+        if isinstance(every, Epochs):
+            return config.loop.steps, length.step_at(every.number)
+    every = steps_of(config.loop.eval_every)
+    return config.loop.steps, every if isinstance(every, int) and every else 1
 
 
 def _fixed(tree: Mapping[str, Any], searched: Sequence[str]) -> dict[str, str]:
