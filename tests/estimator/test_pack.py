@@ -103,14 +103,13 @@ class Trials:
 
 
 @pytest.mark.parametrize(
-    ("experiment", "overrides"),
+    ("experiment", "overrides", "verifies"),
     [
-        (MLP, RATES),  # The batches are the same.
-        (MLP, (*RATES[:2], "seed=5")),
-        (LINE, RATES),
+        (MLP, RATES, False),  # The batches are the same.
+        (MLP, (*RATES[:2], "seed=5"), True),
+        (LINE, RATES, False),
     ],
 )
-@pytest.mark.parametrize("verifies", [False, True])
 def test_a_mapped_trial_leaves_the_bits_of_a_run_alone(
     tmp_path, experiment, overrides, verifies
 ):
