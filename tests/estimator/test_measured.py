@@ -240,7 +240,7 @@ def test_the_rate_of_an_opaque_transformation_is_left_out(line):
 
 def test_a_train_op_that_is_a_function_has_the_gradients_to_itself(line):
     rows, _ = trained(line, with_optimizer(lambda state, batch: (state, {})), steps=2)
-    assert list(rows[2]) == ["loss"]
+    assert list(rows[2]) == ["loss", "epoch"]
 
 
 def test_canned_estimators_report_the_rate_of_each_part():
