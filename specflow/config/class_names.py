@@ -1,4 +1,4 @@
-"""Names of the classes that predictions and metrics of a declared spec have."""
+"""Names of the classes that predictions of a declared spec have."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from specflow.config.sections.spec import DeclaredSpecConfig
 from specflow.config.table_heads import TableLabels
 
-__all__ = ["metric_class_names", "prediction_class_names"]
+__all__ = ["prediction_class_names"]
 
 _BINARY = 2
 
@@ -38,17 +38,6 @@ def prediction_class_names(
         ):
             found[name] = names
     return found
-
-
-def metric_class_names(spec: Any, labels: TableLabels) -> dict[str, tuple[str, ...]]:
-    """Metrics of labels that are classes by name, with the names of the classes."""
-    if not isinstance(spec, DeclaredSpecConfig):
-        return {}
-    named = {
-        name: _names(labels, str(getattr(metric, "labels", "")))
-        for name, metric in spec.eval_metrics.items()
-    }
-    return {name: names for name, names in named.items() if names}
 
 
 def _outputs(predictions: Mapping[str, Any], name: str) -> str | None:

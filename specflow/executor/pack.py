@@ -146,8 +146,6 @@ class Pack:
             self._unpacked.add(program_key)
             self._note(None, f"the pack cannot be compiled: {error}")
             return {number: self._alone(number, loop) for number, loop in loops.items()}
-        if is_new:
-            first.program.on_compiled()
         alone: dict[int, DeviceLoopResult] = {}
         if is_new and self._verifies:
             alone = {

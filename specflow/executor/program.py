@@ -41,7 +41,6 @@ class _TrainExecutable:
         lowered: the program.
         steps: number of stacked batches.
         timing: where the time is added, under `compile`.
-        on_compiled: called once it is.
     """
 
     def __init__(
@@ -49,18 +48,14 @@ class _TrainExecutable:
         lowered: LoweredTrain,
         steps: int,
         timing: Stopwatch,
-        on_compiled: Callable[[], None],
     ):
-        self._lowered, self._steps = lowered, steps
-        self._timing, self._on_compiled = timing, on_compiled
+        self._lowered, self._steps, self._timing = lowered, steps, timing
 
     @functools.cached_property
     def run(self) -> jax.stages.Compiled:
         """The executable."""
         with self._timing("compile"):
-            compiled = self._lowered.compile()
-        self._on_compiled()
-        return compiled
+            return self._lowered.compile()
 
     @functools.cached_property
     def zeros(self) -> Callable[[], StepOutputs]:
@@ -124,8 +119,6 @@ class Program:
         self._earlier_train: dict[Hashable, _TrainProgram] = {}
         """Training programs of an earlier optimizer."""
         self._compiled_steps: dict[Hashable, tuple[jax.stages.Compiled, Lowered]] = {}
-        self.on_compiled: Callable[[], None] = lambda: None
-        """Called after the training program is compiled, when the host becomes idle."""
 
     @property
     def lowered(self) -> dict[Mode, Lowered]:
@@ -150,7 +143,6 @@ class Program:
         other._train = {}
         # Shared, as no optimizer is in them.
         other._compiled_steps = self._compiled_steps
-        other.on_compiled = lambda: None
         return other
 
     # -- model function
@@ -264,8 +256,7 @@ class Program:
         if earlier is not None and again is not None:
             executable = earlier.executable
         else:
-            steps, on_compiled = row_count(features), lambda: self.on_compiled()
-            executable = _TrainExecutable(lowered, steps, self.timing, on_compiled)
+            executable = _TrainExecutable(lowered, row_count(features), self.timing)
         self._train[key] = _TrainProgram(lowered, executable)
         return self._train[key]
 

@@ -13,6 +13,8 @@ __all__ = ["confusion_matrices", "curves", "goodput_bars", "line_chart", "tone"]
 _TONES = 8
 _MOST_POINTS = 400
 _MOST_CLASSES = 40
+_CHARACTER = 6.5
+"""Width of a character of a tick, in pixels."""
 _MOST_CELL_TEXTS = 16
 _ACTIVITIES = (
     "step", "compile", "input wait", "eval", "checkpoint", "export", "idle",
@@ -117,7 +119,8 @@ def confusion_matrices(runs: Sequence[RunContents]) -> list[Html]:
         for name, rows in run.arrays.items():
             if _is_matrix(rows):
                 of = f" of {run.label}" if len(runs) > 1 else ""
-                pictures.append(_confusion(f"{name}{of}", rows))
+                names = run.class_names(len(rows))
+                pictures.append(_confusion(f"{name}{of}", rows, names))
     return pictures
 
 
@@ -153,7 +156,9 @@ def goodput_bars(runs: Sequence[RunContents]) -> Html | None:
     return figure("Time of the runs", drawing, note, kind="wide")
 
 
-def _confusion(title: str, rows: Sequence[Sequence[float]]) -> Html:
+def _confusion(
+    title: str, rows: Sequence[Sequence[float]], names: Sequence[str]
+) -> Html:
     count = len(rows)
     size = 360.0 / count
     chart = Chart(width=430, height=430)
@@ -165,7 +170,8 @@ def _confusion(title: str, rows: Sequence[Sequence[float]]) -> Html:
             share = value / of_class
             x, y = 50 + predicted * size, 20 + true * size
             about = (
-                f"class {true} predicted as {predicted}: {number_label(value)}, "
+                f"class {names[true]} predicted as {names[predicted]}: "
+                f"{number_label(value)}, "
                 f"{share:.1%} of the class"
             )
             box = {"x": x, "y": y, "width": size, "height": size, "class": "cell"}
@@ -180,8 +186,10 @@ def _confusion(title: str, rows: Sequence[Sequence[float]]) -> Html:
         if true % every == 0:
             side = {"x": 44, "y": 24 + (true + 0.5) * size, "class": "tick end"}
             below = {"x": 50 + (true + 0.5) * size, "y": 396, "class": "tick middle"}
-            parts.append(element("text", side, true))
-            parts.append(element("text", below, true))
+            whole = element("title", None, names[true])
+            parts.append(element("text", side, _shortened(names[true], 44), whole))
+            short = _shortened(names[true], size * every)
+            parts.append(element("text", below, short, whole))
     parts.append(element("text", {"x": 4, "y": 12, "class": "name"}, "true class"))
     end = {"x": 230, "y": 420, "class": "name middle"}
     parts.append(element("text", end, "predicted class"))
@@ -190,6 +198,12 @@ def _confusion(title: str, rows: Sequence[Sequence[float]]) -> Html:
     note = f"{right:.1%} of {number_label(total)} are on the diagonal."
     drawing = svg(chart, title, about, *parts)
     return figure(title, drawing, note, kind="square")
+
+
+def _shortened(name: str, width: float) -> str:
+    """As much of a name as fits into a number of pixels."""
+    most = max(2, int(width / _CHARACTER))
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _is_matrix(rows: Any) -> bool:

@@ -4,10 +4,13 @@ import html
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from specflow.cli.main import main
+from specflow.columns import FittedColumns, LabelColumn, NumberColumn
 from tests.browsing import WIDTHS, assert_fits, in_a_browser, probed
 from tests.reports.test_run_listing import write_run
 
@@ -92,6 +95,21 @@ def test_a_page_is_one_file_and_texts_of_runs_are_no_markup(runs):
     assert text.count("<script>") == 1
     assert "default-src 'none'" in text
     assert html.escape(HOSTILE) in text
+
+
+def test_a_confusion_matrix_has_the_names_of_the_classes_of_the_table(runs):
+    fitted = FittedColumns(
+        columns={"weight": NumberColumn.fit(np.array([1.0, 2.0]))},
+        labels={"kind": LabelColumn(kind="class", classes=("comice", "williams"))},
+    )
+    (runs / "0/columns.json").write_text(json.dumps(fitted.to_json()))
+    assert main(["report", f"run={runs}/0", "--output", "named.html"]) == 0
+    assert main(["report", f"run={runs}/1", "--output", "numbered.html"]) == 0
+    named, numbered = (
+        Path(f"{kind}.html").read_text() for kind in ("named", "numbered")
+    )
+    assert "class comice predicted as williams: 1, 16.7% of the class" in named
+    assert "class 0 predicted as 1: 1, 14.3% of the class" in numbered
 
 
 def test_a_run_that_is_not_complete_has_a_page_too(runs):
