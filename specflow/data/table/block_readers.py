@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from specflow.data.table.read_retries import read_retried, retried_items
 from specflow.data.table.table_files import TableFile, unreadable
 
 __all__ = ["JSON_CELLS", "PART_ROWS", "ArrowBlocks", "ParquetBlocks"]
@@ -57,15 +58,18 @@ class ParquetBlocks:
 
     def read(self, number: int, names: Sequence[str]) -> Iterator[Any]:
         """Yields the rows of a row group, at most `PART_ROWS` at once."""
-        opened = _guarded(self._file, self._open)
-        with opened:
-            batches = opened.iter_batches(
-                PART_ROWS, row_groups=[number], columns=list(names), use_threads=True
-            )
-            yield from _each(self._file, batches)
+        batches = retried_items(self._file.name, lambda: self._batches(number, names))
+        while (batch := _guarded(self._file, lambda: next(batches, None))) is not None:
+            yield batch
 
     def first_line(self, number: int) -> None:
         """None: rows have no lines."""
+
+    def _batches(self, number: int, names: Sequence[str]) -> Iterator[Any]:
+        with self._open() as opened:
+            yield from opened.iter_batches(
+                PART_ROWS, row_groups=[number], columns=list(names), use_threads=True
+            )
 
     def _open(self) -> Any:
         import pyarrow.parquet as pq
@@ -159,16 +163,11 @@ def _of_json(batch: Any) -> dict[str, list[Any]]:
     return columns
 
 
-def _each(file: TableFile, batches: Iterator[Any]) -> Iterator[Any]:
-    while (batch := _guarded(file, lambda: next(batches, None))) is not None:
-        yield batch
-
-
 def _guarded(file: TableFile, read: Callable[[], Result]) -> Result:
     import pyarrow as pa
 
     try:
-        return read()
+        return read_retried(file.name, read)
     except (pa.ArrowException, OSError) as error:
         first = str(error).strip().split("\n")[0]
         raise unreadable(file, f"cannot be read: {first}") from error

@@ -4,9 +4,9 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from specflow.runtime.file_digests import file_digest
 from specflow.runtime.user_cache import user_cache
 
 __all__ = ["kept_digest"]
@@ -18,10 +18,14 @@ _CLOCK_NS = 2_000_000_000
 may have changed again at the same time."""
 
 
-def kept_digest(path: Path) -> str:
+def kept_digest(path: Path, read: Callable[[Path], str]) -> str:
     """SHA-256 of a file, from the cache if size, time of change and inode are the same.
 
     Source: the index of Git, which has the same rule for files that changed just now.
+
+    Args:
+        path: the file.
+        read: computes the digest of a file.
 
     Raises:
         OSError: the file cannot be read.
@@ -29,7 +33,7 @@ def kept_digest(path: Path) -> str:
     status = path.stat()
     folder = user_cache("digests")
     if status.st_size < _LEAST or folder is None:
-        return file_digest(path)
+        return read(path)
     facts = [status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev]
     name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
     file = folder / f"{name}.json"
@@ -40,7 +44,7 @@ def kept_digest(path: Path) -> str:
     except (OSError, ValueError, KeyError, TypeError):
         pass  # Not kept, or damaged: read anew.
     start = time.time_ns()
-    digest = file_digest(path)
+    digest = read(path)
     if start - status.st_mtime_ns > _CLOCK_NS:
         new = file.with_name(f".{name}.{os.getpid()}")
         try:

@@ -2,10 +2,12 @@
 
 import dataclasses
 import glob
+import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from specflow.data.table.kept_digests import kept_digest
+from specflow.data.table.read_retries import RetriedFile, read_retried
 from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.runtime.filesystem import absence_hint, expanded
 
@@ -66,7 +68,13 @@ def table_files(
             if chosen is None:
                 hint = "Or name it: data.format=csv." if key.startswith("data.") else ""
                 diagnostics.append(_no_format(name, path, key, hint))
-            elif not path.stat().st_size:
+                continue
+            try:
+                size, digest = _facts(name, path)
+            except DataError as error:
+                diagnostics += error.diagnostics
+                continue
+            if not size:
                 diagnostics.append(
                     Diagnostic(
                         key,
@@ -76,7 +84,7 @@ def table_files(
                     )
                 )
             else:
-                files[name] = TableFile(name, path, chosen, kept_digest(path))
+                files[name] = TableFile(name, path, chosen, digest)
     formats = {file.format for file in files.values()}
     if len(formats) > 1:
         diagnostics.append(
@@ -102,6 +110,17 @@ def format_of(path: Path, *, key: str) -> str:
     if format is None:
         raise DataError(_no_format(str(path), path, key, ""))
     return format
+
+
+def _facts(name: str, path: Path) -> tuple[int, str]:
+    """Size in bytes and SHA-256 of a file."""
+
+    def digest(path: Path) -> str:
+        with RetriedFile(name, path) as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+
+    size = read_retried(name, lambda: path.stat().st_size)
+    return size, read_retried(name, lambda: kept_digest(path, digest))
 
 
 def _no_format(name: str, path: Path, key: str, hint: str) -> Diagnostic:

@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from specflow.data.table.read_retries import read_retried, retried_text
 from specflow.data.table.table_files import TableFile, unreadable
 from specflow.data.table.text_rows import csv_options, json_rows, misfit_rows
 from specflow.diagnostics.errors import DataError, Diagnostic, did_you_mean, nearest
@@ -167,7 +168,7 @@ class _Delimited:
     def names(self, file: TableFile) -> list[str]:
         """Names in the header."""
         try:
-            with file.path.open(encoding="utf-8-sig", newline="") as stream:
+            with retried_text(file.name, file.path, newline="") as stream:
                 rows = csv.reader(stream, delimiter=self._delimiter)
                 return next((row for row in rows if row), [])
         except (UnicodeDecodeError, csv.Error) as error:
@@ -184,7 +185,7 @@ class _Delimited:
             misfits.append(row)
             return "skip"
 
-        content = file.path.read_bytes()
+        content = read_retried(file.name, file.path.read_bytes)
         try:
             table = arrow_csv.read_csv(
                 pa.BufferReader(content),
@@ -268,7 +269,7 @@ class _Arrow:
         import pyarrow as pa
 
         try:
-            return read(file.path)
+            return read_retried(file.name, lambda: read(file.path))
         except (pa.ArrowException, OSError) as error:
             first = str(error).strip().split("\n")[0]
             raise unreadable(file, f"cannot be read: {first}") from error

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from specflow.data.table.read_retries import retried_text
 from specflow.data.table.table_files import TableFile, unreadable
 from specflow.diagnostics.errors import DataError, Diagnostic
 
@@ -85,7 +86,7 @@ def json_rows(file: TableFile) -> Iterator[tuple[int, dict[str, Any]]]:
     """
     bad: list[Diagnostic] = []
     try:
-        with file.path.open(encoding="utf-8-sig") as stream:
+        with retried_text(file.name, file.path) as stream:
             for number, line in enumerate(stream, 1):
                 if not line.strip():
                     continue

@@ -5,6 +5,7 @@ The cells stay texts, so that they mean the same as those of a file that is read
 """
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from specflow.data.table.block_readers import JSON_CELLS, ArrowBlocks
+from specflow.data.table.read_retries import RetriedFile
 from specflow.data.table.table_files import TableFile, unreadable
 from specflow.data.table.table_reader import header_names
 from specflow.data.table.text_rows import csv_options, json_rows, misfit_rows
@@ -160,7 +162,7 @@ def _csv_batches(
 
     sizes = []
     names = header_names(file)
-    with file.path.open("rb") as stream:
+    with io.BufferedReader(RetriedFile(file.name, file.path)) as stream:
         counted = _CountedLines(stream)
         try:
             reader = arrow_csv.open_csv(

@@ -1,5 +1,6 @@
 """Digests of large files are kept until the file may have changed."""
 
+import functools
 import os
 import time
 
@@ -20,7 +21,8 @@ def read(tmp_path, monkeypatch):
         paths.append(path)
         return file_digest(path)
 
-    monkeypatch.setattr(kept_digests, "file_digest", watched)
+    partial = functools.partial(kept_digests.kept_digest, read=watched)
+    monkeypatch.setattr(kept_digests, "kept_digest", partial)
     return paths
 
 
