@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from pydantic import ValidationError
+
 from specflow.config.sections.spec import DeclaredSpecConfig
 from specflow.config.sections.table_spec import HeadConfig, TableSpecConfig
 from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
@@ -86,7 +88,8 @@ def spec_of_labels(
         labels: columns of labels of the data; None: it is no table.
 
     Raises:
-        ConfigError: there are no labels, or a head does not suit its column.
+        ConfigError: there are no labels, a head does not suit its column, or a metric
+            names what no head has.
     """
     if labels is None or not labels.columns:
         raise ConfigError(
@@ -123,7 +126,21 @@ def spec_of_labels(
         plain["export_outputs"] = {
             "serving_default": {"name": "predict", "outputs": outputs}
         }
-    return DeclaredSpecConfig.model_validate(plain)
+    plain["eval_metrics"] |= spec.eval_metrics
+    try:
+        return DeclaredSpecConfig.model_validate(plain)
+    except ValidationError as error:
+        # Rules between key paths: all else was validated with the config.
+        problems = [
+            Diagnostic(
+                ".".join(["spec", *map(str, detail["loc"])]),
+                f"got {detail['input']!r:.60}",
+                expected=detail["msg"],
+                code="table-head",
+            )
+            for detail in error.errors()
+        ]
+        raise ConfigError(*problems) from error
 
 
 class _Head:

@@ -152,6 +152,32 @@ def test_joined_labels_have_one_head():
         of({"a": FLAG, "b": FLAG}, joined=True, a={"weight": 2.0})
 
 
+def metrics_beside(metrics):
+    spec = TableSpecConfig.model_validate({"eval_metrics": metrics})
+    return spec_of_labels(spec, TableLabels(columns={"y": FLAG})).eval_metrics
+
+
+def test_more_metrics_join_those_of_the_heads_and_replace_them_by_name():
+    metrics = {
+        "bucketed": {"name": "bucketed_auc", "scores": "predictions.probability"},
+        "auc": {"name": "auc", "scores": "outputs"},
+    }
+    made = metrics_beside(metrics)
+    assert [*made] == ["auc", "precision", "recall", "accuracy", "bucketed"]
+    assert made["auc"].scores == "outputs"
+    assert made["bucketed"].labels == "labels"
+
+
+def test_a_metric_of_what_no_head_predicts_is_refused():
+    wrong = {"name": "accuracy", "predictions": "predictions.clas"}
+    with pytest.raises(ConfigError) as error:
+        metrics_beside({"mine": wrong})
+    assert str(error.value) == (
+        "spec.eval_metrics.mine.predictions: got 'predictions.clas'. Expected one of "
+        "the declared predictions (predictions.probability, predictions.class)."
+    )
+
+
 def test_other_data_has_no_columns_of_labels():
     with pytest.raises(ConfigError, match="needs columns of labels"):
         spec_of_labels(TableSpecConfig(), None)

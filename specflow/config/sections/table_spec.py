@@ -7,7 +7,7 @@ from pydantic import Field, PositiveFloat
 from specflow.config.base import Config
 from specflow.config.key_path import KeyPath
 from specflow.config.kinds import named
-from specflow.config.sections.spec import Name, TrainOpConfig
+from specflow.config.sections.spec import MetricConfig, Name, TrainOpConfig
 
 __all__ = ["MEMBERS", "HeadConfig", "TableSpecConfig"]
 
@@ -43,6 +43,9 @@ class TableSpecConfig(Config):
     """Argument of the model -> key path of its value: `model(**inputs)`."""
     heads: dict[str, HeadConfig] = {}
     """Column of labels -> its head; others are chosen by the kind of the labels."""
+    eval_metrics: dict[Name, MetricConfig] = {}  # type: ignore[valid-type]
+    """More metrics by name, beside those of the heads; one of the same name replaces
+    theirs."""
     train_op: TrainOpConfig = Field(default_factory=TrainOpConfig)
     """Selection of trainable parameters."""
 
