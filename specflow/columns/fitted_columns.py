@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -320,6 +320,17 @@ class FittedColumns:
             for name in [*known, *raw]
             if (name in known) != (name in raw)
         ]
+        diagnostics += [
+            Diagnostic(
+                name,
+                f"is {raw[name]!r}, which is no column",
+                expected="one value for each row",
+                hint=f"Write a list: [{raw[name]!r}].",
+                code="table-request",
+            )
+            for name in known
+            if name in raw and not _is_column(raw[name])
+        ]
         if diagnostics:
             raise DataError(*diagnostics)
 
@@ -334,6 +345,13 @@ _MEANING = (
     "weights",
 )
 """Keys that decide what features are made."""
+
+
+def _is_column(values: Any) -> bool:
+    """Whether there is a value for each row; the letters of a text are no rows."""
+    if isinstance(values, str | bytes | Mapping):
+        return False
+    return isinstance(values, Iterable) and getattr(values, "ndim", 1) > 0
 
 
 def _listed(values: Any) -> Any:

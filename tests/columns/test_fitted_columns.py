@@ -72,6 +72,19 @@ def test_wrong_requests_are_answered_by_column_and_row():
         FITTED({"age": [1], "city": ["Rome", "Oslo"], "size": [1]})
 
 
+def test_one_value_is_no_column():
+    with pytest.raises(DataError) as raised:
+        FITTED({"age": np.float64(30), "city": "Rome", "size": None})
+    assert str(raised.value) == (
+        "age: is np.float64(30.0), which is no column. Expected one value for each "
+        "row. Write a list: [np.float64(30.0)].\n"
+        "city: is 'Rome', which is no column. Expected one value for each row. "
+        "Write a list: ['Rome'].\n"
+        "size: is None, which is no column. Expected one value for each row. "
+        "Write a list: [None]."
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "number"),
     [
