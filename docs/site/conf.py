@@ -11,6 +11,7 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 # Notebooks are run by the tests; the site shows the outputs that they stored.
 nb_execution_mode = "off"
 nb_merge_streams = True
+suppress_warnings = ["misc.highlighting_failure"]  # Cells of `%%sh` are no Python.
 myst_heading_anchors = 3
 myst_enable_extensions = ["deflist"]
 
