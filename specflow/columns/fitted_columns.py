@@ -228,6 +228,8 @@ class FittedColumns:
                 "format": FORMAT,
                 "columns": {name: each.to_json() for name, each in self._each()},
                 "labels": {name: each.to_json() for name, each in self.labels.items()},
+                # A checkpoint sorts the keys of its metadata.
+                "order": {"columns": list(self.columns), "labels": list(self.labels)},
                 "joined": self.joined,
                 "missing": list(self.missing),
                 "joined_labels": self.joined_labels,
@@ -267,14 +269,15 @@ class FittedColumns:
                     code="table-state",
                 )
             )
+        columns, labels = plain["columns"], plain["labels"]
+        order = plain.get("order", {"columns": columns, "labels": labels})
         return cls(
             columns={
-                name: _KINDS[column["name"]].from_json(column)
-                for name, column in plain["columns"].items()
+                name: _KINDS[columns[name]["name"]].from_json(columns[name])
+                for name in order["columns"]
             },
             labels={
-                name: LabelColumn.from_json(label)
-                for name, label in plain["labels"].items()
+                name: LabelColumn.from_json(labels[name]) for name in order["labels"]
             },
             joined=plain["joined"],
             missing=tuple(plain["missing"]),

@@ -1,5 +1,6 @@
 """Fitted columns as a document, and raw rows as a client sends them."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -48,6 +49,10 @@ def test_columns_that_are_not_joined_are_features_of_their_own():
 def test_a_document_survives_json_and_notices_a_change():
     plain = json.loads(json.dumps(FITTED.to_json()))
     assert FittedColumns.from_json(plain) == FITTED
+    last_first = dict(reversed(FITTED.columns.items()))
+    other = dataclasses.replace(FITTED, columns=last_first)
+    by_key = json.loads(json.dumps(other.to_json(), sort_keys=True))
+    assert list(FittedColumns.from_json(by_key).columns) == ["size", "city", "age"]
     plain["columns"]["age"]["offset"] = 7.0
     with pytest.raises(DataError, match=r"^x\.json: is damaged: its digest differs\."):
         FittedColumns.from_json(plain, where="x.json")
