@@ -2,12 +2,14 @@
 
 import functools
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from specflow.columns import FittedColumns
 from specflow.commands import jax_session
+from specflow.commands.warm_columns import columns_to_start, report_start
 from specflow.config.sections.table import TableConfig
 from specflow.data import Data, build_data
 from specflow.diagnostics.errors import DataError, Diagnostic
@@ -43,7 +45,8 @@ def data_to_train(composed: "Composed", shared: "SharedParts | None" = None) -> 
 
     Args:
         composed: the experiment. Where `output.dir` has a run, its fitted columns are
-            used, and the files must be the same.
+            used, and the files must be the same. A new run with `warm_start` uses the
+            columns of the run that it restores.
         shared: parts of the last trial of a sweep.
 
     Raises:
@@ -67,7 +70,7 @@ def data_to_train(composed: "Composed", shared: "SharedParts | None" = None) -> 
             check = functools.partial(_refuse_changed_columns, composed, run)
             collectives.on_process_zero(check) if starts_first else check()
     if stored is None:
-        data = build(config.data)
+        data = _started(composed, build)
     elif config.data.refit:
         data = _refitted(build(config.data), stored)
     else:
@@ -111,6 +114,20 @@ def data_of_run(
         needs_train=needs_train,
         columns=stored,
     )
+
+
+def _started(composed: "Composed", build: Callable[[Any], Data]) -> Data:
+    """Builds the data of a new run."""
+    config = composed.config.data
+    start = columns_to_start(composed)
+    if start is None:
+        return build(config)
+    if config.refit:
+        return _refitted(build(config), start)
+    data = build_data(config, start=start)
+    if collectives.is_process_zero():
+        report_start(composed, start)
+    return data
 
 
 def _refitted(data: Data, stored: FittedColumns) -> Data:

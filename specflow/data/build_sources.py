@@ -146,6 +146,7 @@ def build_data(
     needs_train: bool = True,
     columns: FittedColumns | None = None,
     same_files: bool = False,
+    start: FittedColumns | None = None,
 ) -> Data:
     """Builds the sources of an experiment.
 
@@ -159,6 +160,8 @@ def build_data(
             without its training data.
         columns: fitted columns of a run, which are used as they are.
         same_files: the files of a table must be those that the columns were fitted to.
+        start: fitted columns of the run that a warm start restores: the features of
+            a table, and those of its labels that it has, mean the same.
 
     Raises:
         DataError: the data is missing, empty, malformed, or holds a NaN.
@@ -176,6 +179,7 @@ def build_data(
             needs_train=needs_train,
             fitted=columns,
             same_files=same_files,
+            start=start,
         )
         return Data(
             table.train,

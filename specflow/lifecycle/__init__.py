@@ -28,7 +28,7 @@ from specflow.lifecycle.warm_settings import (
     WarmStartSettings,
     build_warm_start,
 )
-from specflow.lifecycle.warm_start import warm_plan, warm_values
+from specflow.lifecycle.warm_start import warm_columns, warm_plan, warm_values
 
 __all__ = [
     "BestExporter",
@@ -59,6 +59,7 @@ __all__ = [
     "stop_if_lower",
     "stop_if_no_decrease",
     "stop_if_no_increase",
+    "warm_columns",
     "warm_plan",
     "warm_values",
 ]

@@ -10,16 +10,49 @@ from typing import Any
 import jax
 import numpy as np
 
+from specflow.columns import FittedColumns
 from specflow.diagnostics.errors import CheckpointError, ConfigError, Diagnostic
 from specflow.lifecycle.warm_plan import WarmPlan, plan
 from specflow.lifecycle.warm_settings import Vocabulary, WarmStartSettings
 from specflow.output import Checkpointer, located
 from specflow.output.checkpoint.arrays_file import array_digest
 from specflow.output.checkpoint.retention import recorded_best
+from specflow.runtime.file_digests import EXPORT_MANIFEST
 from specflow.runtime.filesystem import expanded
 from specflow.runtime.text_encoding import without_mark
 
-__all__ = ["Vocabulary", "WarmStartSettings", "warm_plan", "warm_values"]
+__all__ = [
+    "Vocabulary",
+    "WarmStartSettings",
+    "warm_columns",
+    "warm_plan",
+    "warm_values",
+]
+
+
+def warm_columns(settings: WarmStartSettings) -> FittedColumns | None:
+    """Reads the fitted columns of a table that the checkpoint was trained with.
+
+    Args:
+        settings: the checkpoint, or an export.
+
+    Returns:
+        The columns; None if the data was no table.
+
+    Raises:
+        CheckpointError: there is no checkpoint.
+    """
+    path = expanded(settings.path, f"{settings.key}.path").absolute()
+    if (path / EXPORT_MANIFEST).is_file():
+        file = path / "columns.json"
+        return FittedColumns.read(file) if file.is_file() else None
+    folder, step = _checkpoint(settings, path)
+    with Checkpointer(folder) as checkpointer:
+        step = checkpointer.latest_step() if step is None else step
+        plain = {} if step is None else checkpointer.data_position(step)
+    if (columns := plain.get("columns")) is None:
+        return None
+    return FittedColumns.from_json(columns, where=str(folder / str(step)))
 
 
 def warm_plan(settings: WarmStartSettings, tree: Mapping[str, Any]) -> WarmPlan:
@@ -121,11 +154,8 @@ def _opened(settings: WarmStartSettings) -> _Source:
         }
         digests = {name: array_digest(np.asarray(a)) for name, a in arrays.items()}
         return _Source(str(path), arrays, digests, lambda _: arrays)
-    folder, step = located(path, key=key)
-    if settings.step is not None and step is not None:
-        raise _step_given(settings, "a checkpoint")
-    with Checkpointer(folder, best=recorded_best(folder)) as checkpointer:
-        step = checkpointer.resolve(settings.step) if step is None else step
+    folder, step = _checkpoint(settings, path)
+    with Checkpointer(folder) as checkpointer:
         step = checkpointer.latest_step() if step is None else step
         if step is not None:
             checkpointer.data_position(step)  # Raises for a damaged checkpoint.
@@ -141,6 +171,17 @@ def _opened(settings: WarmStartSettings) -> _Source:
             return checkpointer.arrays(step, names)
 
     return _Source(str(folder / str(step)), forms, digests, read)
+
+
+def _checkpoint(settings: WarmStartSettings, path: Path) -> tuple[Path, int | None]:
+    """The directory of checkpoints, and the step of one; None: the newest."""
+    folder, step = located(path, key=f"{settings.key}.path")
+    if settings.step is None or step is not None:
+        if settings.step is not None:
+            raise _step_given(settings, "a checkpoint")
+        return folder, step
+    with Checkpointer(folder, best=recorded_best(folder)) as checkpointer:
+        return folder, checkpointer.resolve(settings.step)
 
 
 def _step_given(settings: WarmStartSettings, what: str) -> ConfigError:

@@ -33,6 +33,7 @@ def fit_columns(
     features: Sequence[str],
     files: Mapping[str, str],
     counts: Mapping[str, int],
+    start: FittedColumns | None = None,
 ) -> FittedColumns:
     """Fits columns of features and labels.
 
@@ -43,6 +44,7 @@ def fit_columns(
         features: names of the columns of features.
         files: name of each file -> its digest.
         counts: number of rows of each split.
+        start: columns that are fitted already, those of labels included that it has.
 
     Raises:
         DataError: a column cannot be fitted, or its kind is not clear; all columns are
@@ -50,9 +52,16 @@ def fit_columns(
     """
     labels: dict[str, LabelColumn] = {}
     fits = FeatureFits(config, cells, rows)
-    columns: dict[str, Any] = {name: fits.fitted(name) for name in features}
+    columns: dict[str, Any] = (
+        dict(start.columns)
+        if start is not None
+        else {name: fits.fitted(name) for name in features}
+    )
     diagnostics = fits.diagnostics
     for name in config.labels:
+        if start is not None and name in start.labels:
+            labels[name] = start.labels[name]
+            continue
         declared = _declared(config, cells, name, rows, diagnostics)
         if declared is None:
             continue

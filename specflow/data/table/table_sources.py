@@ -49,6 +49,7 @@ def table_data(
     needs_train: bool = True,
     fitted: FittedColumns | None = None,
     same_files: bool = False,
+    start: FittedColumns | None = None,
 ) -> TableData:
     """Builds the sources of a table.
 
@@ -60,6 +61,8 @@ def table_data(
         fitted: the fitted columns of a run, which are used as they are; None: they are
             fitted to the training rows.
         same_files: the files must be those that the columns were fitted to.
+        start: the fitted columns of another run, of whose features the rows get;
+            columns of labels that it lacks are fitted.
 
     Raises:
         DataError: files, columns, rows or cells are wrong; as many problems as possible
@@ -71,6 +74,7 @@ def table_data(
         needs_labels=needs_labels,
         needs_train=needs_train,
         same_files=same_files,
+        start=start,
     ).build()
 
 
@@ -85,8 +89,11 @@ class _Builder:
         needs_labels: bool,
         needs_train: bool,
         same_files: bool,
+        start: FittedColumns | None,
     ):
-        self._config, self._fitted = config, fitted
+        self._config, self._fitted, self._start = config, fitted, start
+        self._known = fitted or start
+        """Fitted columns of features."""
         self._needs_labels, self._same_files = needs_labels, same_files
         self._needs_train = needs_train or fitted is None
         self._by_files = config.split.by == "files"
@@ -133,6 +140,7 @@ class _Builder:
             features=self._features(cells.names),
             files={file.name: file.digest for file in self._files},
             counts={split: len(rows) for split, (_, rows) in parts.items()},
+            start=self._start,
         )
 
     def _check(
@@ -255,14 +263,15 @@ class _Builder:
         needs_labels: bool = False,
     ) -> TableCells:
         """Reads the columns that are used."""
-        config, fitted = self._config, self._fitted
+        config, known = self._config, self._known
         needs_labels = needs_labels or self._needs_labels or self._needs_train
         weights = [] if config.weights is None else [config.weights]
         named = [("data.labels", name) for name in config.labels if needs_labels]
         named += [("data.weights", name) for name in weights if needs_labels]
         named += [("data.split.column", name) for name in column]
-        if fitted is None:
+        if self._fitted is None:
             named += [("data.id", name) for name in config.id]
+        if known is None:
             for key, features in (
                 ("data.features", config.features or ()),
                 ("data.columns.{name}", config.columns),
@@ -273,12 +282,12 @@ class _Builder:
                     for raw in config.raw_columns(name)
                 ]
         else:
-            named += [("data.features", name) for name in fitted.sources]
+            named += [("data.features", name) for name in known.sources]
 
         def wanted(names: Sequence[str]) -> list[str]:
             used = {*config.labels, *weights, *config.id, *column}
-            if fitted is not None:
-                used.update(fitted.sources)
+            if known is not None:
+                used.update(known.sources)
             else:
                 for feature in self._features(names):
                     used.update(config.raw_columns(feature))
@@ -288,7 +297,7 @@ class _Builder:
         self._files += files
         if isinstance(cells, StreamedCells):
             needs = self._needs_labels
-            self._cache = FitCache(config, self._files, fitted, needs_labels=needs)
+            self._cache = FitCache(config, self._files, known, needs_labels=needs)
         return cells
 
     def _features(self, names: Sequence[str]) -> list[str]:
@@ -298,8 +307,8 @@ class _Builder:
             names: columns of the file.
         """
         config = self._config
-        if self._fitted is not None:
-            return list(self._fitted.columns)
+        if self._known is not None:
+            return list(self._known.columns)
         others = {*config.labels, *config.id, config.weights or ""}
         if config.split.by != "stratified":
             others.add(config.split.column or "")
