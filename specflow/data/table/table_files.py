@@ -3,6 +3,7 @@
 import dataclasses
 import glob
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -25,6 +26,7 @@ _SUFFIXES = {
     ".feather": "arrow",
     ".ipc": "arrow",
 }
+_URL = re.compile(r"([a-z][a-z\d+.-]+)://", re.IGNORECASE)
 _WORDS = {
     "csv": "a CSV file",
     "tsv": "a TSV file",
@@ -140,6 +142,17 @@ def _matching(
     path = expanded(pattern, key)
     if path.is_file():
         return [(pattern, path)]
+    if (url := _URL.match(pattern)) is not None:
+        diagnostics.append(
+            Diagnostic(
+                key,
+                f"{pattern!r} is a URL, and {url[1]} is not read",
+                expected="local paths and globs",
+                hint="Copy the files to a disk, or mount the storage as a folder.",
+                code="missing-file",
+            )
+        )
+        return []
     if glob.has_magic(pattern):
         names = sorted(glob.glob(str(path), recursive=True))
         found = [(name, Path(name)) for name in names if Path(name).is_file()]
