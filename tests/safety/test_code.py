@@ -21,7 +21,6 @@ IMPORTING = {
     "compose/check/targets.py": "the one place that resolves what a config names",
     "config/kinds.py": "classes of sections, when their name is met",
     "data/sklearn_sets.py": "scikit-learn, where it is installed",
-    "estimator/": "what is not needed until after the first step",
     "tf/__init__.py": "names that are loaded when they are first touched",
     "tf/canned/canned_record.py": "the package of canned estimators",
     "metrics/declared_metrics.py": "states of the generated sections, by their paths",
