@@ -167,7 +167,7 @@ def _never_best_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
     if config.output.checkpoint.best is not None and config.loop.eval_every == 0:
         expected = (
             "a number of steps, epochs or a time such as 10m: output.checkpoint.best "
-            "evaluations during training, and a single one is always the best"
+            "compares evaluations during training, and a single one is always the best"
         )
         yield ("loop", "eval_every"), config.loop.eval_every, expected
 

@@ -98,10 +98,11 @@ def test_a_number_of_yaml_1_1_is_refused_with_its_place(project):
     at, whole = "mine/experiment/oct.yaml", "Expected a whole number"
     assert diagnostics(["experiment=oct"]).splitlines() == [
         f"[type] seed: got '010' ({at}:6:1). {whole} >= 0.",
-        f"[type] loop.train_steps: got '0100' ({at}:5:8). {whole} > 0 and <= 2e+09.",
+        f"[type] loop.train_steps: got '0100' ({at}:5:8). {whole} > 0 and <= 2e+09, "
+        "or null.",
         f"[type] loop.batch_size: got '0040' ({at}:5:27). {whole} > 0.",
-        f"[rule] loop.eval_every: got '1:30' ({at}:5:45). {whole} >= 0, or a time such "
-        "as 30s, 10m, 2h.",
+        f"[rule] loop.eval_every: got '1:30' ({at}:5:45). {whole} >= 0, epochs such as "
+        "0.5 epochs, or a time such as 30s, 10m, 2h.",
     ]
 
 

@@ -189,6 +189,6 @@ def test_keep_best_without_evaluations_during_training_raises(capsys):
     assert main(["show", *words, "output.checkpoint.best={metric:accuracy}"]) == 2
     assert capsys.readouterr().err == (
         "error[rule] loop.eval_every: got 0 (override loop.eval_every=0). Expected a "
-        "number of steps, or a time such as 10m: output.checkpoint.best compares "
-        "evaluations during training, and a single one is always the best.\n"
+        "number of steps, epochs or a time such as 10m: output.checkpoint.best "
+        "compares evaluations during training, and a single one is always the best.\n"
     )
