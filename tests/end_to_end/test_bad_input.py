@@ -55,7 +55,7 @@ WRONG = {
          "number > 0.",
          "error[type] loop.train_steps: got 1.5 (override loop.train_steps=1.5). "
          "Expected a "
-         "whole number > 0 and <= 2e+09."],
+         "whole number > 0 and <= 2e+09, or null."],
     ),
     "a missing file": (
         ["data.train=nowhere.npz"],
