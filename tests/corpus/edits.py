@@ -82,7 +82,7 @@ CHOICES = {
     "mesh.cpu": ("tunned", "tuned"),
 }
 NEVER_NULL = (
-    *("seed", "name", "loop.train_steps", "loop.batch_size", "loop.eval_batch_size"),
+    *("seed", "name", "loop.batch_size", "loop.eval_batch_size"),
     *("optimizer.lr", "optimizer.schedule", "optimizer.b1", "optimizer.no_decay"),
     *("data.shuffle", "data.eval_fraction", "model.outputs", "model.dropout"),
     *("mesh.axes.data", "mesh.rules", "output.checkpoint", "output.checkpoint.keep"),
