@@ -285,14 +285,16 @@ def _names(rng: random.Random, tree: Mapping[str, Any]) -> Iterator[Edit]:
 
 
 def _rules(tree: Mapping[str, Any]) -> Iterator[Edit]:
-    best = "output.checkpoint.best"
-    yield Edit("rule", _path(best), "{metric: nope}", f"{best}.metric", inside=True)
-    stop = "loop.early_stopping"
-    text = "{name: no_decrease, metric: nope, patience_steps: 9}"
-    yield Edit("rule", _path(stop), text, f"{stop}.metric", inside=True)
-    keep = "output.exporters.mine"
-    text = "{name: best, metric: nope}"
-    yield Edit("rule", _path(keep), text, f"{keep}.metric", inside=True)
+    # The metrics of spec=table are those of the labels, which no config has.
+    if _get(tree, "spec.name") != "table":
+        best = "output.checkpoint.best"
+        yield Edit("rule", _path(best), "{metric: nope}", f"{best}.metric", inside=True)
+        stop = "loop.early_stopping"
+        text = "{name: no_decrease, metric: nope, patience_steps: 9}"
+        yield Edit("rule", _path(stop), text, f"{stop}.metric", inside=True)
+        keep = "output.exporters.mine"
+        text = "{name: best, metric: nope}"
+        yield Edit("rule", _path(keep), text, f"{keep}.metric", inside=True)
     if _is_there(tree, "optimizer.schedule"):
         yield Edit("rule", ("optimizer", "schedule", "warmup_steps"), "9_999_999")
     if _is_there(tree, "model.max_length"):

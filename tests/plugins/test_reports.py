@@ -325,9 +325,9 @@ def test_a_component_may_have_any_pydantic_field(package, capsys):
         "error[type] spec.loss.a.sizes.1: got 'y'",
         "error[unknown-key] spec.loss.a.sizes.rat: no such field",
         "error[rule] spec.loss.a.others.b: got 'outpts'; a key path starts with one of "
-        "features, labels, outputs, predictions, losses",
+        "features, labels, outputs, predictions, targets, losses",
         "error[rule] spec.loss.a.example_weights: got 'feature.a'; a key path starts "
-        "with one of features, labels, outputs, predictions, losses",
+        "with one of features, labels, outputs, predictions, targets, losses",
         "error[unknown-key] spec.loss.a.label: no such field",
     ]
     assert main(["schema", "spec"]) == 0
