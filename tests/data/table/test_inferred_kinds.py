@@ -1,4 +1,4 @@
-"""Kinds of columns that nobody declared, in every format of files."""
+"""Kinds of columns that are inferred, in every format of files."""
 
 import datetime
 import json
