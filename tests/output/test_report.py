@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from specflow.diagnostics.errors import OutputError
+from specflow.diagnostics.errors import Diagnostic, OutputError
 from specflow.output import (
     AsyncReporters,
     Checkpointer,
@@ -440,3 +440,21 @@ def test_a_full_disk_names_the_file_and_earlier_rows_are_readable(tiny_disk, kin
     )
     if kind is JsonLines:
         assert len(read_rows(reporter.path)) == len(written)
+
+
+def test_after_a_row_that_is_not_written_no_checkpoint_is_complete(tmp_path):
+    class Full(JsonLines):
+        def write(self, step, split, metrics):
+            if step == 2:
+                raise OutputError(Diagnostic(str(self.path), "the disk is full"))
+            super().write(step, split, metrics)
+
+    reporters = AsyncReporters([Full(tmp_path / "metrics.jsonl")])
+    reporters.write(1, "train", {"loss": 1.0})
+    reporters.flush()
+    reporters.write(2, "train", {"loss": 0.5})
+    for _ in range(2):  # Of every later checkpoint.
+        with pytest.raises(OutputError, match="the disk is full"):
+            reporters.flush()
+    with pytest.raises(OutputError, match="the disk is full"):
+        reporters.close()

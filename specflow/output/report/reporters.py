@@ -244,6 +244,8 @@ class AsyncReporters:
         self._reporters = list(reporters)
         self._broken: set[int] = set()
         self._errors: list[Diagnostic] = []
+        self._unwritten: tuple[Diagnostic, ...] = ()
+        """Why rows of `metrics.jsonl` are missing."""
         self._user_error: Exception | None = None
         self._rows: queue.SimpleQueue[
             tuple[int, str, dict[str, Any]] | threading.Event | None
@@ -273,12 +275,18 @@ class AsyncReporters:
 
         A checkpoint is complete only after that: the steps before it are not taken
         again, so a row that is lost with the process would never be written.
+
+        Raises:
+            OutputError: `metrics.jsonl` could not be written, so no later checkpoint
+                may be complete.
         """
         if not self._closed:
             written = threading.Event()
             self._rows.put(written)
             while self._thread.is_alive() and not written.wait(1.0):
                 pass
+        if self._unwritten:
+            raise OutputError(*self._unwritten)
 
     def close(self) -> None:
         """Waits until every row is written and closes the reporters.
@@ -344,6 +352,8 @@ class AsyncReporters:
         if index not in self._broken:
             self._broken.add(index)
             self._errors.extend(diagnostics)
+            if isinstance(self._reporters[index], JsonLines):
+                self._unwritten = diagnostics
 
     def _raise(self) -> None:
         if self._user_error is not None:
