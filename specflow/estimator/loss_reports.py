@@ -103,6 +103,7 @@ class Watcher:
             losses: float[n].
             step_metrics: returns the other metrics of a step; called for logged steps.
         """
+        errors: list[Exception] = []
         if self._last is None and len(steps):
             self._last = int(steps[0]) - 1, self._clock()
         if len(steps):
@@ -112,9 +113,12 @@ class Watcher:
             for step, loss in self._reported.at(steps, losses, due):
                 if self._report is not None:
                     others = step_metrics(step) | self._skips(step)
-                    self._report(
-                        step, "train", {"loss": loss, **others, **self._epochs(step)}
-                    )
+                    metrics = {"loss": loss, **others, **self._epochs(step)}
+                    try:
+                        self._report(step, "train", metrics)
+                    except Exception as error:
+                        # The steps are taken: their other rows are reported first.
+                        errors.append(error)
                 self._log(step, loss)
         if self._summary_every:
             # On all processes, of which one writes: partial means are equal everywhere.
@@ -122,6 +126,8 @@ class Watcher:
             for step, loss in self._summarized.at(steps, losses, due):
                 if self._summarize is not None:
                     self._summarize(step, "train", {"loss": loss, **step_metrics(step)})
+        if errors:
+            raise errors[0]
 
     def log_mask(self, steps: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Returns a mask of the steps with a report or summary, on any process."""

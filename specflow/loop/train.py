@@ -109,7 +109,7 @@ def train(
     del state  # Donated: only `run` refers to it.
     iterator = iter(chunks)
     # StopTraining ends the loop normally: the completed steps are kept.
-    with _save_on_error(run, actions), contextlib.suppress(StopTraining):
+    with _save_on_error(run, actions, writer), contextlib.suppress(StopTraining):
         call_hooks(hooks, "begin", run.step)
         while stop_step is None or run.step < stop_step:
             # 1. Batch. An error of the input loses no step: its state can be saved.
@@ -142,7 +142,8 @@ def train(
                 due = actions.due(run.step)
                 if due or hooks or loop_length is not None:
                     # A state is saved and shown only if its own loss is finite.
-                    run.loss, run.pending = writer.write(dispatched), None
+                    run.pending = None
+                    run.loss = writer.write(dispatched)
                     if loop_length is not None:
                         loop_length.record(
                             loop_stop - loop_start, time.perf_counter() - start_time_s
@@ -152,9 +153,10 @@ def train(
                 if actions.should_stop():
                     raise StopTraining
     run.is_saveable = run.step > start_step
-    with _save_on_error(run, actions):
+    with _save_on_error(run, actions, writer):
         if run.pending is not None:
-            run.loss, run.pending = writer.write(run.pending), None
+            pending, run.pending = run.pending, None
+            run.loss = writer.write(pending)
         state = read_state(run.state)
         actions.finish(run.step, state)
         call_hooks(hooks, "end", run.step)
@@ -220,14 +222,20 @@ def _run_due_actions(
 
 
 @contextlib.contextmanager
-def _save_on_error(run: _Run, actions: Actions) -> Iterator[None]:
-    """Saves the last finished step when an action, a hook or the input raises."""
+def _save_on_error(run: _Run, actions: Actions, writer: LossWriter) -> Iterator[None]:
+    """Saves the last finished step when an action, a hook or the input raises.
+
+    Its loss is written before: a resumed run does not take these steps again.
+    """
     try:
         yield
     except NanLossDuringTrainingError:
         raise
     except Exception as error:
         if run.is_saveable and (run.pending is None or run.pending.is_finite()):
+            if run.pending is not None:
+                with contextlib.suppress(Exception):  # The first error is raised.
+                    writer.write(run.pending)
             try:
                 actions.save_on_error(run.step, read_state(run.state), error)
             except Exception as other:

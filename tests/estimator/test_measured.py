@@ -16,6 +16,7 @@ from specflow.compose import compose
 from specflow.config.sections.mesh import AxesConfig, MeshConfig
 from specflow.data import ArraySource
 from specflow.estimator import Estimator
+from specflow.estimator.loss_reports import Watcher
 from specflow.executor import lowering, to_tree
 from specflow.executor.optimizer_step import Optimizer
 from specflow.executor.step_metrics import StepMetrics
@@ -305,3 +306,18 @@ def _state_of(mesh, words):
     estimator = Estimator.from_config(config, model_dir=None)
     estimator.train(lambda: data, max_steps=9)
     return jax.tree.map(np.asarray, to_tree(estimator._states.state))
+
+
+def test_rows_of_steps_that_are_taken_are_reported_although_a_report_fails():
+    """A resumed run does not take them again."""
+    seen = []
+
+    def report(step, split, metrics):
+        seen.append(step)
+        if step == 2:
+            raise OSError("the disk is full")
+
+    watcher = Watcher(sf.RunConfig(log_step_count_steps=2), rows=4, report=report)
+    with pytest.raises(OSError, match="the disk is full"):
+        watcher(np.arange(1, 8), np.ones(7))
+    assert seen == [2, 4, 6]
