@@ -65,27 +65,42 @@ class NumberColumnConfig(Config):
         return self
 
 
-class CategoryColumnConfig(Config):
+class VocabularyColumnConfig(Config):
+    """Fields of columns whose values are indices of categories, or of tokens."""
+
+    vocabulary: list[str] | None = Field(default=None, min_length=1)
+    """Categories or tokens, in this order; null: those of the training split, the most
+    frequent first."""
+    vocabulary_file: UserPath | None = None
+    """Text file with a category or token a line, in place of `vocabulary`; null:
+    none."""
+    min_count: PositiveInt = 1
+    """Number of occurrences in training rows below which a category or token is left
+    out of the vocabulary."""
+    max_size: PositiveInt | None = None
+    """Size of the vocabulary, which has the most frequent ones; null: all."""
+    hash_buckets: PositiveInt | None = None
+    """Number of hash buckets in place of a vocabulary; null: none."""
+    oov_buckets: NonNegativeInt = 1
+    """Number of hash buckets of what is outside the vocabulary; 0: it is left out."""
+    embedding_size: PositiveInt | None = None
+    """Size of the embedding; null: fourth root of the number of indices."""
+    max_norm: float | None = Field(default=None, gt=0.0)
+    """Largest norm of an embedding; longer ones are scaled. null: unbounded."""
+    shared: str | None = None
+    """Name of an embedding that columns share, whose vocabulary has the values of all;
+    null: one of its own."""
+    column: str | None = None
+    """Column of the files; null: that of the key."""
+
+
+class CategoryColumnConfig(VocabularyColumnConfig):
     """Categories: texts, or integers in their place."""
 
     name: Literal["category"] = "category"
-    vocabulary: list[str] | None = Field(default=None, min_length=1)
-    """Categories, in this order; null: those of the training split, the most frequent
-    first."""
-    vocabulary_file: UserPath | None = None
-    """Text file with a category a line, in place of `vocabulary`; null: none."""
-    min_count: PositiveInt = 1
-    """Number of training rows below which a category is left out of the vocabulary."""
-    max_size: PositiveInt | None = None
-    """Number of categories of the vocabulary, the most frequent; null: all."""
-    hash_buckets: PositiveInt | None = None
-    """Number of hash buckets in place of a vocabulary; null: none."""
     identity: PositiveInt | None = None
     """Number of categories that are the integers from 0, in place of a vocabulary; a
     negative one is missing. null: categories are texts."""
-    oov_buckets: NonNegativeInt = 1
-    """Number of hash buckets of categories outside the vocabulary; 0: they are no
-    category."""
     default: NonNegativeInt | None = None
     """Index of a category outside the vocabulary or the integers; null: none."""
     missing: Literal["own", "none", "error"] | None = None
@@ -95,15 +110,6 @@ class CategoryColumnConfig(Config):
     """Texts of a missing value, beside the empty one."""
     encoding: Literal["one_hot", "embedding"] = "one_hot"
     """One-hot features, or an index that the model embeds."""
-    embedding_size: PositiveInt | None = None
-    """Size of the embedding; null: fourth root of the number of categories."""
-    max_norm: float | None = Field(default=None, gt=0.0)
-    """Largest norm of an embedding; longer ones are scaled. null: unbounded."""
-    shared: str | None = None
-    """Name of an embedding that columns share, whose vocabulary has the values of all;
-    null: one of its own."""
-    column: str | None = None
-    """Column of the files; null: that of the key."""
 
     @model_validator(mode="after")
     def _indices_exist(self) -> Self:
@@ -128,29 +134,15 @@ class CategoryColumnConfig(Config):
         return self
 
 
-class SetColumnConfig(Config):
+class SetColumnConfig(VocabularyColumnConfig):
     """Sets: several categories a row, in a list or a text with separators."""
 
     name: Literal["set"] = "set"
     separator: str = Field(default="|", min_length=1)
     """Separates the items of a text."""
-    vocabulary: list[str] | None = Field(default=None, min_length=1)
-    """Categories, in this order; null: those of the training split, the most frequent
-    first."""
-    vocabulary_file: UserPath | None = None
-    """Text file with a category a line, in place of `vocabulary`; null: none."""
-    min_count: PositiveInt = 1
-    """Number of occurrences below which a category is left out of the vocabulary."""
-    max_size: PositiveInt | None = None
-    """Number of categories of the vocabulary, the most frequent; null: all."""
-    hash_buckets: PositiveInt | None = None
-    """Number of hash buckets in place of a vocabulary; null: none."""
     identity: PositiveInt | None = None
     """Number of categories that are the integers from 0, in place of a vocabulary; a
     negative one is missing. null: categories are texts."""
-    oov_buckets: NonNegativeInt = 1
-    """Number of hash buckets of categories outside the vocabulary; 0: they are left
-    out."""
     default: NonNegativeInt | None = None
     """Index of a category outside the vocabulary or the integers; null: none."""
     weights: str | None = None
@@ -170,15 +162,6 @@ class SetColumnConfig(Config):
     max_length: PositiveInt | None = None
     """Largest number of padded indices; further ones are left out. null: that of the
     longest training row."""
-    embedding_size: PositiveInt | None = None
-    """Size of the embedding; null: fourth root of the number of categories."""
-    max_norm: float | None = Field(default=None, gt=0.0)
-    """Largest norm of an embedding; longer ones are scaled. null: unbounded."""
-    shared: str | None = None
-    """Name of an embedding that columns share, whose vocabulary has the values of all;
-    null: one of its own."""
-    column: str | None = None
-    """Column of the files; null: that of the key."""
 
     @model_validator(mode="after")
     def _indices_exist(self) -> Self:
@@ -186,7 +169,7 @@ class SetColumnConfig(Config):
         return self
 
 
-class TextColumnConfig(Config):
+class TextColumnConfig(VocabularyColumnConfig):
     """Texts: a bag of words, embedded tokens, or a sequence of tokens or bytes."""
 
     name: Literal["text"] = "text"
@@ -197,19 +180,8 @@ class TextColumnConfig(Config):
     """Lower the texts first."""
     ngrams: PositiveInt = 1
     """Largest number of successive tokens that are one; all from 1 on are."""
-    vocabulary: list[str] | None = Field(default=None, min_length=1)
-    """Tokens, in this order; null: those of the training split, the most frequent
-    first."""
-    vocabulary_file: UserPath | None = None
-    """Text file with a token a line, in place of `vocabulary`; null: none."""
-    min_count: PositiveInt = 1
-    """Number of occurrences below which a token is left out of the vocabulary."""
     max_size: PositiveInt | None = 1_000
     """Number of tokens of the vocabulary, the most frequent; null: all."""
-    hash_buckets: PositiveInt | None = None
-    """Number of hash buckets in place of a vocabulary; null: none."""
-    oov_buckets: NonNegativeInt = 1
-    """Number of hash buckets of tokens outside the vocabulary; 0: they are left out."""
     missing: Literal["own", "none", "error"] | None = None
     """Text without a token: an index of its own, none, or an error; null: an index of
     its own if a training row has none, unless the encoding is sequence."""
@@ -223,15 +195,6 @@ class TextColumnConfig(Config):
     max_length: PositiveInt | None = None
     """Largest number of padded indices; further ones are left out. null: that of the
     longest training row."""
-    embedding_size: PositiveInt | None = None
-    """Size of the embedding; null: fourth root of the number of tokens."""
-    max_norm: float | None = Field(default=None, gt=0.0)
-    """Largest norm of an embedding; longer ones are scaled. null: unbounded."""
-    shared: str | None = None
-    """Name of an embedding that columns share, whose vocabulary has the tokens of all;
-    null: one of its own."""
-    column: str | None = None
-    """Column of the files; null: that of the key."""
 
     @model_validator(mode="after")
     def _tokens_suit(self) -> Self:
@@ -345,9 +308,7 @@ class CrossColumnConfig(Config):
         return self
 
 
-def _broken_vocabulary(
-    section: CategoryColumnConfig | SetColumnConfig | TextColumnConfig,
-) -> list[Broken]:
+def _broken_vocabulary(section: VocabularyColumnConfig) -> list[Broken]:
     """Rules that every kind with indices of categories has."""
     broken: list[Broken] = []
     words = section.vocabulary or []
@@ -375,9 +336,10 @@ def _broken_vocabulary(
         if size and default >= size:
             expected = f"an index below {size}, the number of categories"
             broken.append(Broken(("default",), default, expected))
-    if section.shared is not None and section.encoding != "embedding":
+    encoding = getattr(section, "encoding", None)
+    if section.shared is not None and encoding != "embedding":
         expected = "embedding, as .shared names one"
-        broken.append(Broken(("encoding",), section.encoding, expected, ".shared"))
+        broken.append(Broken(("encoding",), encoding, expected, ".shared"))
     return broken
 
 
