@@ -111,7 +111,8 @@ class Evaluations:
         self.exports: list[Path | None] = []
         """Export of each exporter after it; None where it did not want the state."""
         self.is_unfinished = False
-        """True if the last evaluation, or an export after it, failed or was stopped."""
+        """True if the evaluation that is due, or an export after it, has not begun, or
+        failed or was stopped."""
         self.on_spec_hooks: Callable[[Sequence[Any]], None] | None = None
         """Called once with the evaluation hooks of the spec, before they are called."""
         self.stopped_early: str | None = None
@@ -231,16 +232,15 @@ class Evaluations:
         if self.stopped_early is not None:
             raise StopTraining
 
-    def at_checkpoint(self, step: int, state: TrainState) -> None:
-        """Evaluates a state that is being saved, at most every `throttle_secs`."""
+    def is_due_at_checkpoint(self) -> bool:
+        """Returns whether a state is evaluated before its save (`throttle_secs`)."""
         if not self._spec.evaluates_at_checkpoints:
-            return
+            return False
         now_s = time.monotonic()
         elapsed_s = None if self._started_s is None else now_s - self._started_s
-        if collectives.on_process_zero(
+        return collectives.on_process_zero(
             lambda: elapsed_s is None or elapsed_s >= self._spec.throttle_secs
-        ):
-            self.evaluate(step, state)
+        )
 
     def finish(self, step: int, state: TrainState) -> None:
         """Evaluates the last state after training, unless it was evaluated already.

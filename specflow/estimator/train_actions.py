@@ -114,11 +114,12 @@ class TrainActions:
     def due(self, step: int) -> Due:
         """Returns the actions that are due after a step."""
         # All processes ask in this order: a trigger by time is a collective call.
-        return Due(
-            evaluate=_is_due(self._evaluation_trigger, step),
-            save=_is_due(self._save_trigger, step),
-            profile=_is_due(self.profiler, step),
-        )
+        evaluate = _is_due(self._evaluation_trigger, step)
+        save = _is_due(self._save_trigger, step)
+        if self.evaluations is not None:
+            evaluate |= save and self.evaluations.is_due_at_checkpoint()
+            self.evaluations.is_unfinished = evaluate
+        return Due(evaluate, save, profile=_is_due(self.profiler, step))
 
     def evaluate(self, step: int, state: TrainState) -> None:
         """Evaluates and exports the state, and saves it if it is the best so far."""
@@ -130,11 +131,8 @@ class TrainActions:
             self._saver.save(step, state)
 
     def save(self, step: int, state: TrainState) -> None:
-        """Saves the state, after an evaluation if evaluation happens at checkpoints."""
+        """Saves the state."""
         self._check_directory()
-        # The metrics of an evaluation judge the checkpoint of the same step.
-        if self.evaluations is not None:
-            self.evaluations.at_checkpoint(step, state)
         self._saver.save(step, state)
 
     def save_at_start(self, step: int, state: TrainState) -> None:

@@ -136,10 +136,12 @@ def train(
                 dispatched = yield from _run_device_loop(
                     run, program, chunk, (features, labels, log_mask), loop_stop
                 )
+                # Asked before anything can fail: a state that is saved after an error
+                # then knows that its evaluation has not begun.
+                due = actions.due(run.step)
                 # 3. Write: the losses of the previous loop, while this one runs.
                 if previous is not None:
                     run.loss = writer.write(previous)
-                due = actions.due(run.step)
                 if due or hooks or loop_length is not None:
                     # A state is saved and shown only if its own loss is finite.
                     run.pending = None

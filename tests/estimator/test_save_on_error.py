@@ -166,6 +166,34 @@ def test_the_state_is_saved_where_an_evaluation_during_training_fails(
     assert list(History(again.model_dir).values("loss")) == [4, LAST]
 
 
+@pytest.mark.parametrize("when", [{"every_steps": 3}, {"throttle_secs": 0}])
+@pytest.mark.parametrize("failing", [2, 3, 4, 6])
+def test_no_evaluation_is_missing_whichever_row_cannot_be_reported(line, when, failing):
+    """Rows are written while the next steps run, or before an evaluation of their step:
+    the state that is saved may be one whose evaluation has not begun."""
+    settings = sf.RunConfig(
+        save_checkpoints_steps=3,
+        log_step_count_steps=1,
+        tpu_config=sf.TPUConfig(iterations_per_loop=2),
+    )
+
+    def report(step, split, metrics):
+        if split == "train" and step == failing:
+            fail()
+
+    evaluation = sf.EvalSpec(arrays, **when)
+    estimator = line(config=settings)
+    with pytest.raises(MineError):
+        estimator.train_and_evaluate(
+            sf.TrainSpec(arrays, LAST), evaluation, report=report
+        )
+    estimator.close()
+    again = line(config=settings)
+    again.train_and_evaluate(sf.TrainSpec(arrays, LAST), evaluation)
+    again.close()
+    assert list(History(again.model_dir).values("loss")) == [3, 6, LAST]
+
+
 def test_an_evaluation_at_a_checkpoint_that_fails_does_not_skip_the_save(line):
     estimator = line(
         failing_fn,
