@@ -97,6 +97,7 @@ def write_project(
             f"reads {shown}",
             f"{proposed.task} of {proposed.label.name}"
             + ("" if labels else ", the last column; --labels names another"),
+            *proposed.notes,
         ),
     )
 

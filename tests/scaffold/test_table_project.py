@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from specflow.cli.main import main
 from specflow.compose import compose
 from specflow.data.table.proposed_columns import proposed_table
-from specflow.diagnostics.errors import DataError
 from tests.compose.conftest import golden
 from tests.scaffold.test_new_project import run
 
@@ -232,8 +231,8 @@ BAD = {
     "label_constant": "x,y\n1,a\n2,a\n3,a\n4,a\n5,a\n",
     "label_of_ids": "x,y\n1,a\n2,b\n3,c\n4,d\n5,e\n1,f\n",
     "no_features": "k,c,y\na,1,0\nb,1,1\nc,1,0\nd,1,1\ne,1,1\n",
-    "bad_cells": "x,y\n" + "1,a\n2,b\n" * 30 + "12x,a\n",
-    "bad_cells_and_no_label": "x,y\n" + "1,a\n2,a\n" * 30 + "12x,a\n",
+    "bad_labels": "x,y\n" + "a,1\nb,2\n" * 30 + "a,12x\n",
+    "bad_labels_and_no_features": "k,y\n" + "a,1\na,2\n" * 30 + "a,12x\n",
     "misfit_rows": "x,y\n1,a\n2,b,c\n3,a\n4,b\n5,a\n",
 }
 
@@ -268,8 +267,25 @@ def test_wrong_options_are_reported(case, tmp_path, monkeypatch, capsys, golden)
     assert not Path("cars").exists()
 
 
-def test_texts_with_digits_among_numbers_are_no_missing_ones(tmp_path):
-    path = tmp_path / "t.csv"
-    path.write_text(BAD["bad_cells"])
-    with pytest.raises(DataError, match="x: got '12x'"):
-        proposed_table(str(path), None, key="--from")
+def test_cells_that_are_no_numbers_are_left_to_correct(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    cells = ["12x", "?", "10%", *range(90)]
+    rows = "".join(f"{cell},{'ab'[row % 2]}\n" for row, cell in enumerate(cells))
+    (tmp_path / "t.csv").write_text(f"hp,y\n{rows}")
+    assert main(["new", "cars", "--from", "t.csv"]) == 0
+    note = (
+        "t.csv:2, hp: '12x' is no number, and 1 further cell is none. Before training, "
+        "correct this, list texts of missing numbers in data.missing, or declare hp a "
+        "category\n"
+    )
+    assert note in capsys.readouterr().out
+    text = (tmp_path / "cars/conf/experiment/cars.yaml").read_text()
+    assert "    hp: number # 0 to 89, 1 missing; no number: '12x'\n" in text
+    monkeypatch.chdir(tmp_path / "cars")
+    assert main(["check", "experiment=cars"]) == 2
+    problems = capsys.readouterr().err
+    assert "t.csv:2, hp: got '12x'." in problems
+    assert "t.csv:3" not in problems
+    declared = ["experiment=cars", "data.columns.hp=category"]
+    composed = compose(declared, config_dirs=["conf"])
+    assert composed.config.data.columns["hp"].name == "category"

@@ -2,7 +2,8 @@
 
 import collections
 import dataclasses
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -54,6 +55,8 @@ class ProposedTable:
     """Names of the classes, ascending; empty for a regression."""
     missing: tuple[str, ...]
     """Texts that stand for a missing number in this file, beside the usual ones."""
+    notes: tuple[str, ...] = ()
+    """Cells that training refuses, by column, and what to do about them."""
 
 
 def proposed_table(path: str, label: str | None, *, key: str) -> ProposedTable:
@@ -112,6 +115,7 @@ class _Proposal:
         self._cells, self._label = cells, label
         self._every = np.arange(len(cells))
         self._missing: dict[str, None] = {}
+        self._odd: dict[str, list[int]] = {}
 
     def made(self) -> ProposedTable:
         """Proposes all columns."""
@@ -146,6 +150,7 @@ class _Proposal:
             task="classification" if classes else "regression",
             classes=tuple(classes),
             missing=tuple(self._missing),
+            notes=tuple(self._notes()),
         )
 
     def _feature(self, name: str) -> ProposedColumn:
@@ -156,14 +161,15 @@ class _Proposal:
             return ProposedColumn(name, special, self._seen(name, special))
         kind = inferred_kind(cells, name, self._every)
         if isinstance(kind, list) and kind[0].code == "table-cell":
-            kind = self._with_missing_texts(name, kind)
+            kind = self._with_missing_texts(name)
         if cells.type_names(name) and isinstance(kind, list):
             return ProposedColumn(name, "ignore", kind[0].problem)
         if kind == "number" and (bad := cells.numbers(name)[1]).size:
             bad = [row for row in bad.tolist() if not self._is_missing(name, row)]
-            if bad and cells.integers(name) is None:
+            if bad and name not in self._odd and cells.integers(name) is None:
                 raise DataError(*cells.bad_cells(name, bad, "a number"))
-            kind = "category" if bad else kind  # Integers that float64 cannot hold.
+            if bad and name not in self._odd:
+                kind = "category"  # Integers that float64 cannot hold.
         counts = cells.texts(name).counts()
         missing = counts.pop("", 0)
         if len(counts) == 1:
@@ -180,7 +186,11 @@ class _Proposal:
         numbers = cells.numbers(name)[0]
         if _counts_rows(numbers):
             return ProposedColumn(name, "id", "the number of the row")
-        return ProposedColumn(name, kind, _range(numbers))
+        odd = self._odd.get(name, ())
+        seen = _range(numbers, odd=len(odd))
+        if odd:
+            seen = f"{seen}; no number: {cells.value(name, odd[0])!r}"
+        return ProposedColumn(name, kind, seen)
 
     def _seen(self, name: str, kind: Literal["date", "set"]) -> str:
         """Description of dates, or of the items of sets."""
@@ -192,22 +202,32 @@ class _Proposal:
         items = (item for value in values for item in value or ())
         return _listed(collections.Counter(map(str, items)), 0)
 
-    def _with_missing_texts(
-        self, name: str, problems: Sequence[Diagnostic]
-    ) -> Literal["number"]:
+    def _with_missing_texts(self, name: str) -> Literal["number"]:
         """Takes a few texts without digits among numbers for missing ones, such as ?.
 
-        Raises:
-            DataError: there are other texts.
+        Other cells are left for the user to correct.
         """
-        bad = self._cells.numbers(name)[1]
-        texts = {str(self._cells.value(name, row)).strip(" \t") for row in bad.tolist()}
-        if len(texts) > _MOST_MISSING_TEXTS or any(
-            letter.isdigit() for text in texts for letter in text
-        ):
-            raise DataError(*problems)
-        self._missing |= dict.fromkeys(sorted(texts))
+        bad = self._cells.numbers(name)[1].tolist()
+        texts = {row: str(self._cells.value(name, row)).strip(" \t") for row in bad}
+        plain = {text for text in texts.values() if not re.search(r"\d", text)}
+        if len(plain) <= _MOST_MISSING_TEXTS:
+            self._missing |= dict.fromkeys(sorted(plain))
+        odd = [row for row in bad if texts[row] not in self._missing]
+        if odd:
+            self._odd[name] = odd
         return "number"
+
+    def _notes(self) -> Iterator[str]:
+        for name, rows in self._odd.items():
+            value = self._cells.value(name, rows[0])
+            others = len(rows) - 1
+            noun = "cell is" if others == 1 else "cells are"
+            more = f", and {others:,} further {noun} none" if others else ""
+            yield (
+                f"{self._cells.place(rows[0])}, {name}: {value!r} is no number{more}. "
+                "Before training, correct this, list texts of missing numbers in "
+                f"data.missing, or declare {name} a category"
+            )
 
     def _is_missing(self, name: str, row: int) -> bool:
         return str(self._cells.value(name, row)).strip(" \t") in self._missing
@@ -278,8 +298,8 @@ def _counts_rows(numbers: npt.NDArray[np.float64]) -> bool:
     return bool((numbers == numbers[0] + np.arange(len(numbers))).all())
 
 
-def _range(numbers: npt.NDArray[np.float64]) -> str:
-    missing = int(np.isnan(numbers).sum())
+def _range(numbers: npt.NDArray[np.float64], *, odd: int = 0) -> str:
+    missing = int(np.isnan(numbers).sum()) - odd
     seen = f"{np.nanmin(numbers):.6g} to {np.nanmax(numbers):.6g}"
     return f"{seen}, {missing:,} missing" if missing else seen
 
