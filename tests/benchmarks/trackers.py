@@ -42,7 +42,7 @@ def _clients(folder):
     if importlib.util.find_spec("trackio"):
         from specflow_trackio._core.client import TrackioTracker
 
-        yield "trackio", TrackioTracker("benchmark")
+        yield "trackio", TrackioTracker("benchmark", with_models=False)
     if importlib.util.find_spec("mlflow"):
         from specflow_mlflow._core.client import MlflowTracker
 

@@ -16,10 +16,12 @@ class TrackioConfig(TrackerConfig):
     name: Literal["trackio"] = "trackio"
     project: str | None = None
     """Project that has the run; null: the name of the experiment."""
+    models: bool = True
+    """Whether exported models are stored as artifacts."""
 
     def build(self, *, run: TrackedRun) -> Any:
         from specflow import Tracker
         from specflow_trackio._core.client import TrackioTracker
 
-        client = TrackioTracker(self.project or run.name)
+        client = TrackioTracker(self.project or run.name, with_models=self.models)
         return Tracker(client, run, **self.limits)

@@ -1,8 +1,10 @@
 """Calls of trackio's storage: rows with ids, which it stores once each."""
 
 import datetime
+import re
 import uuid
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from specflow import MetricRow, TrackedRun, TrackerClient
@@ -18,12 +20,13 @@ class TrackioTracker(TrackerClient):
 
     Args:
         project: name of the project.
+        with_models: whether exported models are stored as artifacts.
     """
 
     name: ClassVar[str] = "trackio"
 
-    def __init__(self, project: str):
-        self._project = project
+    def __init__(self, project: str, *, with_models: bool):
+        self._project, self._with_models = project, with_models
         self._title = self._id = ""
         self._config: dict[str, Any] | None = None
 
@@ -69,6 +72,38 @@ class TrackioTracker(TrackerClient):
             run_id=self._id,
         )
         self._config = None  # Once is enough.
+
+    def finish(self, run: TrackedRun, status: str) -> None:
+        """See `specflow.TrackerClient`."""
+        # Equal files are stored once: a run that is sent again has the same version.
+        self._add_artifact("files", "run", run.files)
+        if self._with_models:
+            for name, path in run.exports.items():
+                self._add_artifact(name, "model", [path])
+
+    def _add_artifact(self, name: str, kind: str, paths: Sequence[Path]) -> None:
+        """Stores files and directories as an artifact of the run."""
+        from trackio import Artifact  # type: ignore
+
+        name = re.sub(r"[^A-Za-z0-9._-]", "_", f"{self._id}-{name}")
+        artifact = Artifact(name=name, type=kind)
+        for path in paths:
+            if path.is_dir():
+                artifact.add_dir(path)
+            else:
+                artifact.add_file(path)
+        self._storage.commit_artifact_version(
+            project=self._project,
+            name=name,
+            type=kind,
+            description=None,
+            # `trackio.log_artifact` has no other way to it, for a run of its own.
+            manifest=artifact._build_manifest(self._project),
+            metadata=None,
+            aliases=None,
+            run_name=self._title,
+            run_id=self._id,
+        )
 
     @property
     def _storage(self) -> Any:
