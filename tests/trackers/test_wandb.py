@@ -102,7 +102,10 @@ def test_files_are_in_the_folder(run):
 
 @pytest.mark.slow
 def test_twenty_kills_leave_one_folder_with_every_step_once(trained_through_kills):
-    run = trained_through_kills("output.reporters=[{name: wandb, mode: offline}]")
+    run = trained_through_kills(
+        "output.reporters=[{name: wandb, mode: offline}]",
+        "run/wandb/offline-run-*/*.wandb",
+    )
     (folder,) = (run / "wandb").glob("offline-run-*")
     assert keys(history(folder)) == keys_of(run)
     assert [*(run / "wandb/superseded").iterdir()]
