@@ -27,8 +27,11 @@ def report(arguments: argparse.Namespace) -> int:
             text = model_card(runs[0])
         else:
             rows = arguments.rows
-            pictures = rows and read_row_pictures(expanded(rows, "--rows"))
-            text = run_page(runs, pictures=pictures or None)
+            pictures = None
+            if rows is not None:
+                path = expanded(rows, "--rows")
+                pictures = read_row_pictures(path, runs[0].run.class_names)
+            text = run_page(runs, pictures=pictures)
         name = "card.md" if arguments.card else "report.html"
         file = arguments.output or str(runs[0].run.directory / name)
         write_text(expanded(file, "--output"), text)

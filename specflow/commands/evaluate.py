@@ -12,6 +12,7 @@ from specflow.data import Data
 from specflow.diagnostics.errors import CheckpointError, Diagnostic
 from specflow.estimator import CheckpointStep, Estimator
 from specflow.output import existing_run, print_result
+from specflow.output.report.matrix_names import ClassNames, class_names_of
 
 if TYPE_CHECKING:
     from specflow.compose import Composed
@@ -55,6 +56,7 @@ def evaluate(
         steps=config.loop.eval_steps,
         step=step,
         sets={name: functools.partial(data.split, name) for name in sets},
+        class_names=class_names_of(existing_run(composed.run or "").columns),
     )
 
 
@@ -65,6 +67,7 @@ def evaluate_and_print(
     steps: int | None,
     step: CheckpointStep,
     sets: Mapping[str, Callable[..., Any]] = types.MappingProxyType({}),
+    class_names: ClassNames | None = None,
 ) -> dict[str, Any]:
     """Evaluates a checkpoint, prints its metrics and closes the estimator.
 
@@ -74,6 +77,7 @@ def evaluate_and_print(
         steps: number of batches; None: all.
         step: of the checkpoint.
         sets: give further data, reported apart, by name.
+        class_names: number of classes -> names for the rows of a matrix.
 
     Returns:
         The metrics, with `loss` and `global_step`.
@@ -89,7 +93,12 @@ def evaluate_and_print(
         metrics |= {f"{name}/{metric}": value for metric, value in others.items()}
     estimator.close()
     evaluation = {name: v for name, v in metrics.items() if name != "global_step"}
-    print_result(metrics["global_step"], evaluation=evaluation, timing=estimator.timing)
+    print_result(
+        metrics["global_step"],
+        evaluation=evaluation,
+        timing=estimator.timing,
+        class_names=class_names,
+    )
     return metrics
 
 

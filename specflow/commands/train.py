@@ -45,6 +45,7 @@ from specflow.output import (
     read_rows,
     rerun_directory,
 )
+from specflow.output.report.matrix_names import class_names_of
 from specflow.output.tracking.tracker import Tracker
 from specflow.reports.open_reporters import check_packages, open_reporters_of
 from specflow.runtime import gc_pause, standard_streams
@@ -234,7 +235,7 @@ def train_loops(
         if note := result.note(config):
             print(f"note: {note}", file=sys.stderr)
         with standard_streams.to_the_end():
-            result.print()
+            result.print(class_names_of(run.columns))
             if pooled is not None:
                 print(f"\n{pooled_line(pooled)}")
             print(f"\n{run.path}")

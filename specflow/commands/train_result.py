@@ -18,6 +18,7 @@ from specflow.output import (
     print_result,
 )
 from specflow.output.checkpoint.checkpoint_directory import rows_seen
+from specflow.output.report.matrix_names import ClassNames
 
 __all__ = ["TrainResult"]
 
@@ -162,13 +163,18 @@ class TrainResult:
             "larger value resumes it"
         )
 
-    def print(self) -> None:
-        """Prints the table of the result."""
+    def print(self, class_names: ClassNames | None = None) -> None:
+        """Prints the table of the result.
+
+        Args:
+            class_names: number of classes -> names for the rows of a matrix.
+        """
         print_result(
             self.step,
             evaluation=self.evaluation,
             timing=self.timing,
             facts=self._facts(),
+            class_names=class_names,
         )
 
     def _events(self) -> dict[str, Any]:

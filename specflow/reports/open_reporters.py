@@ -11,6 +11,7 @@ from specflow.config.sections.output import TensorBoardConfig
 from specflow.config.sections.trackers import TrackerConfig
 from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.output import JsonLines, Reporter, RunDirectory, TensorBoard
+from specflow.output.report.matrix_names import class_names_of
 from specflow.output.tracking.tracked_run import TrackedRun
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def open_reporters_of(
                         existing=lines.existing,
                         config=composed.tree,
                         pictures=getattr(reporter, "pictures", False),
+                        class_names=lambda count: class_names_of(run.columns)(count),
                     )
                 )
             elif isinstance(reporter, Component):

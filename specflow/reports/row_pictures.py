@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,13 @@ class RowPictures:
         labels: one a row: classes, or numbers.
         scores: class -> probability of each row; empty for numbers.
         values: predicted number of each row; empty for classes.
+        names: of the classes; empty: they have numbers alone.
     """
 
     labels: Sequence[float]
     scores: Mapping[int, Sequence[float]]
     values: Sequence[float] = ()
+    names: Sequence[str] = ()
 
     def figures(self) -> list[Html]:
         """Returns the pictures that suit the rows."""
@@ -80,9 +82,10 @@ class RowPictures:
         for index, (label, scores) in enumerate(shown.items()):
             is_positive = [one == label for one in self.labels]
             drawn = points(is_positive, scores)
-            lines.append((index, f"class {label}", drawn))
+            name = self.names[label] if self.names else str(label)
+            lines.append((index, name if self.names else f"class {label}", drawn))
             if title == "ROC":
-                notes.append(f"{label}: {area(drawn):.3f}")
+                notes.append(f"{name}: {area(drawn):.3f}")
         note = f"Area by class: {', '.join(notes)}." if notes else ""
         note = note or f"Of {len(self.labels):,} rows; a line for each class."
         diagonal = title != "Precision and recall"
@@ -179,11 +182,14 @@ def area(points: Sequence[tuple[float, float]]) -> float:
     return float(sum((b - a) * (c + d) / 2 for (a, c), (b, d) in pairs))
 
 
-def read_row_pictures(path: Path) -> RowPictures:
+def read_row_pictures(
+    path: Path, class_names: Callable[[int], Sequence[str]] | None = None
+) -> RowPictures:
     """Reads rows with labels and predictions, as `predict --labels` writes them.
 
     Args:
         path: JSON lines, or CSV.
+        class_names: number of classes -> their names, which labels may be.
 
     Raises:
         ConfigError: it cannot be read, or lacks a column.
@@ -201,12 +207,15 @@ def read_row_pictures(path: Path) -> RowPictures:
     if score is None and value is None:
         raise _unusable(path, "has neither a column probability nor prediction")
     try:
-        labels = [_number(row[label]) for row in rows]
-        if score is not None:
-            return RowPictures(labels, _scores([row[score] for row in rows]))
-        return RowPictures(labels, {}, [_number(row[str(value)]) for row in rows])
+        if score is None:
+            labels = [_number(row[label]) for row in rows]
+            return RowPictures(labels, {}, [_number(row[str(value)]) for row in rows])
+        scores = _scores([row[score] for row in rows])
+        names = class_names(max(2, len(scores))) if class_names else ()
+        labels = [_class(row[label], names) for row in rows]
+        return RowPictures(labels, scores, names=names)
     except (TypeError, ValueError, KeyError, IndexError) as error:
-        raise _unusable(path, f"has a row without numbers: {error}") from error
+        raise _unusable(path, f"has a row that cannot be drawn: {error}") from error
 
 
 def _counts(
@@ -235,6 +244,12 @@ def _scores(values: Sequence[Any]) -> dict[int, list[float]]:
     if len(classes) == 2:
         classes = range(1, 2)
     return {k: [float(value[k]) for value in values] for k in classes}
+
+
+def _class(label: Any, names: Sequence[str]) -> float:
+    """The number of a class, which a label names or is."""
+    name = label if isinstance(label, str) else json.dumps(label)
+    return names.index(name) if name in names else _number(label)
 
 
 def _number(value: Any) -> float:

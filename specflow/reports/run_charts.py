@@ -119,7 +119,7 @@ def confusion_matrices(runs: Sequence[RunContents]) -> list[Html]:
         for name, rows in run.arrays.items():
             if _is_matrix(rows):
                 of = f" of {run.label}" if len(runs) > 1 else ""
-                names = run.class_names(len(rows))
+                names = run.run.class_names(len(rows))
                 pictures.append(_confusion(f"{name}{of}", rows, names))
     return pictures
 

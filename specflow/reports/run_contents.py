@@ -1,14 +1,11 @@
 """What a page or card shows of a run: read once, from its files."""
 
 import dataclasses
-import functools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from specflow.columns import FittedColumns, LabelColumn
-from specflow.diagnostics.errors import DataError
 from specflow.output.report.evaluation_rows import ROW_PLACE, evaluation_rows
 from specflow.output.run.run_directory import RunDirectory, existing_run
 from specflow.output.tracking.tracked_run import TrackedRun
@@ -56,27 +53,6 @@ class RunContents:
     def arrays(self) -> dict[str, list[Any]]:
         """Arrays of the last evaluation, as nested lists."""
         return {n: v for n, v in self.evaluation.items() if isinstance(v, list)}
-
-    def class_names(self, count: int) -> Sequence[str]:
-        """Names of classes: those of the only label of as many, or their numbers.
-
-        Args:
-            count: number of classes.
-        """
-        found = {
-            label.classes
-            for label in self.label_columns.values()
-            if len(label.classes) == count
-        }
-        return found.pop() if len(found) == 1 else [*map(str, range(count))]
-
-    @functools.cached_property
-    def label_columns(self) -> Mapping[str, LabelColumn]:
-        """Columns of labels, of a run that was trained on a table."""
-        try:
-            return FittedColumns.read(RunDirectory(self.run.directory).columns).labels
-        except DataError:
-            return {}
 
     @property
     def efficiency(self) -> Mapping[str, Any]:

@@ -234,7 +234,9 @@ def test_a_file_of_ones_own_trains_and_is_served(folder, monkeypatch, capsys):
     page: dict[str, Any] = {}
     exec(compile(example, "page.md", "exec"), page)
     (path,) = (folder / "runs" / "my_pears" / "export").iterdir()
-    assert page["scores"](path, [21.5, None], ["blue", "red"]).shape == (2, 3)
+    names, probabilities = page["kinds"](path, [21.5, None], ["blue", "red"])
+    assert {*names} <= {"comice", "nashi", "williams"}
+    assert probabilities.shape == (2,)
 
 
 def test_a_run_is_evaluated_predicted_with_and_exported(folder, monkeypatch, capsys):

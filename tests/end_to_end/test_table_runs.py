@@ -12,10 +12,12 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 
 import specflow as sf
 from specflow.cli.main import main
 from specflow.columns import FittedColumns
+from specflow.output.report import reporters
 
 ROWS = 240
 RNG = np.random.default_rng(0)
@@ -24,6 +26,7 @@ CITY = RNG.choice(["Rome", "Oslo", "Lima"], ROWS)
 INCOME = np.exp(RNG.normal(8.0, 1.0, ROWS)).round(2)
 SCORE = (AGE - 50) / 10 + 2.0 * (CITY == "Rome") + np.log(INCOME) - 8.0
 RISK = np.where(SCORE > 1.0, "high", np.where(SCORE > -1.0, "mid", "low"))
+CLASSES = ("high", "low", "mid")
 QUICK = ("output.reporters=[]", "mesh=single", "loop.eval_every=0")
 TABLE = (
     "experiment=table",
@@ -126,6 +129,49 @@ def test_labels_beside_predictions_are_named_too(folder, capsys):
     known = {row["key"]: row["risk"] for row in rows_of(folder / "people.csv")}
     rows = run_json(capsys, "predict", f"run={folder}/run", "--labels")
     assert all(row["label"] == known[row["key"]] for row in rows)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_a_report_of_rows_with_labels_names_the_classes(folder, tmp_path, suffix):
+    rows, page = tmp_path / f"rows.{suffix}", tmp_path / "page.html"
+    run = f"run={folder}/run"
+    assert main(["predict", run, "--labels", "--output", str(rows)]) == 0
+    assert main(["report", run, "--rows", str(rows), "--output", str(page)]) == 0
+    if suffix == "csv":
+        written = rows_of(rows)
+        scores = [json.loads(row["probability"]) for row in written]
+    else:
+        written = [json.loads(line) for line in rows.read_text().splitlines()]
+        scores = [row["probability"] for row in written]
+    high, low, mid = (
+        roc_auc_score([row["label"] == name for row in written], of_class)
+        for name, of_class in zip(CLASSES, np.transpose(scores), strict=True)
+    )
+    note = f"Area by class: high: {high:.3f}, low: {low:.3f}, mid: {mid:.3f}."
+    assert note in page.read_text()
+
+
+def test_a_matrix_has_the_names_of_the_classes(folder, tmp_path, capsys, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        reporters, "matrix_image", lambda _, names: drawn.append(names(3)) or {}
+    )
+    matrix = "{name: confusion_matrix, labels: labels, predictions: predictions.class"
+    words = [f"spec.eval_metrics.matrix={matrix}, classes: 3}}", "loop.train_steps=2"]
+    words += [f"data.files={folder}/people.csv", f"output.dir={tmp_path}/run"]
+    words += ["output.reporters=[{name: tensorboard, pictures: true}]"]
+    assert main(["train", *TABLE, *words]) == 0
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    assert main(["evaluate", f"run={tmp_path}/run"]) == 0
+    header, *rows = (
+        line.split()
+        for line in capsys.readouterr().out.split("matrix")[-1].splitlines()[:4]
+    )
+    assert header == [*CLASSES]
+    counts = [[str(count) for count in row] for row in result["eval"]["matrix"]]
+    named = zip(CLASSES, counts, strict=True)
+    assert rows == [[name, *row] for name, row in named]
+    assert set(drawn) == {CLASSES}
 
 
 def test_raw_rows_are_served_as_they_are_evaluated(folder, capsys):

@@ -95,8 +95,8 @@ def test_numbers_have_residuals(tmp_path):
         ("", "has no column label (columns: )"),
         ('{"class": 1}', "has no column label (columns: class)"),
         ('{"label": 1}', "has neither a column probability nor prediction"),
-        ('{"label": "cat", "prediction": 1}', "has a row without numbers: could not "
-         "convert string to float: 'cat'"),
+        ('{"label": "cat", "prediction": 1}', "has a row that cannot be drawn: could "
+         "not convert string to float: 'cat'"),
         ("{", "cannot be read: Expecting property name enclosed in double quotes: "
          "line 1 column 2 (char 1)"),
     ],

@@ -126,6 +126,7 @@ def test_files_tables_and_the_exported_model_are_artifacts(client, trained, tmp_
     result = json.loads((trained / "result.json").read_text())
     assert table["confusion"] == result["eval"]["confusion"]
     assert np.sum(table["confusion"]) == 359
+    assert table["classes"] == [*map(str, range(10))]
     exported = trained / result["exports"]["latest"]["path"]
     copy = client.download_artifacts(
         run_id, f"export/latest/{exported.name}", str(tmp_path)
@@ -267,7 +268,7 @@ def test_a_server_that_fails_costs_a_warning_and_sync_sends_the_run(
 def test_twenty_kills_leave_one_run_with_every_step_once(
     folder, client, trained_through_kills
 ):
-    trained = trained_through_kills(reporter(folder))
+    trained = trained_through_kills(reporter(folder), f"{folder}/mlflow.db")
     run = only_run(client, "killed")
     assert keys_of(trained) == sorted(
         (split, step)

@@ -97,7 +97,10 @@ class MlflowTracker(TrackerClient):
             self._client.log_artifact(self._id, str(path))
         for metric, rows in run.tables.items():
             file = re.sub(r"[^\w\-.]", "_", metric)
-            self._client.log_dict(self._id, {metric: rows}, f"tables/{file}.json")
+            table = {metric: rows}
+            if rows and len(rows) == len(rows[0] if isinstance(rows[0], list) else ()):
+                table = {"classes": [*run.class_names(len(rows))], **table}
+            self._client.log_dict(self._id, table, f"tables/{file}.json")
         if self._with_models:
             for name, path in run.exports.items():
                 folder = f"export/{name}/{path.name}"

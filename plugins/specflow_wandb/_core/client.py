@@ -112,10 +112,7 @@ class WandbTracker(TrackerClient):
         for path in run.files:
             shutil.copy(path, self._run.dir)  # All that is there is uploaded.
         for metric, values in run.tables.items():
-            rows = [row if isinstance(row, list) else [row] for row in values]
-            columns = [str(column) for column in range(len(rows[0]) if rows else 0)]
-            table = wandb.Table(columns=columns, data=rows)
-            self._run.summary[f"tables/{metric}"] = table
+            self._run.summary[f"tables/{metric}"] = _table(values, run)
         if self._with_models:
             for name, path in run.exports.items():
                 model = wandb.Artifact(f"{self._run.id}-{name}", type="model")
@@ -129,6 +126,22 @@ class WandbTracker(TrackerClient):
         if self._run is not None:
             self._run.finish(exit_code=1)
             self._run = None
+
+
+def _table(values: Sequence[Any], run: TrackedRun) -> Any:
+    """A table of an array; the columns of a square one are classes."""
+    import wandb  # type: ignore
+
+    rows = [row if isinstance(row, list) else [row] for row in values]
+    width = len(rows[0]) if rows else 0
+    is_square = len(rows) == width > 1
+    columns: list[str | int] = [*map(str, range(width))]
+    if is_square:
+        columns = [*run.class_names(width)]
+    table = wandb.Table(columns=columns)
+    for row in rows:
+        table.add_data(*row)
+    return table
 
 
 def _set_aside(folders: Sequence[Path], to: Path) -> None:

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from specflow.output.report.matrix_image import is_matrix
+from specflow.output.report.matrix_names import ClassNames, numbered
 from specflow.runtime.formatting import columns
 from specflow.runtime.standard_streams import is_terminal
 
@@ -19,6 +21,7 @@ def print_result(
     evaluation: Mapping[str, Any],
     timing: Mapping[str, float],
     facts: Mapping[str, str] | None = None,
+    class_names: ClassNames | None = None,
     stream: TextIO | None = None,
 ) -> None:
     """Prints the result of a run: with colours on a terminal, as plain text elsewhere.
@@ -28,10 +31,11 @@ def print_result(
         evaluation: metrics of the last evaluation, numbers or arrays.
         timing: seconds by name; names that end in `_per_s` are rates.
         facts: further rows, by name; a text may have several lines.
+        class_names: number of classes -> names for a square array of as many.
         stream: output stream; standard output if None.
     """
     out = sys.stdout if stream is None else stream
-    rows = _rows(step, evaluation, timing, facts or {})
+    rows = _rows(step, evaluation, timing, facts or {}, class_names)
     if not is_terminal(out):
         print(_aligned(rows), file=out, flush=True)
         return
@@ -59,9 +63,11 @@ def format_result(
     evaluation: Mapping[str, Any],
     timing: Mapping[str, float],
     facts: Mapping[str, str] | None = None,
+    class_names: ClassNames | None = None,
 ) -> str:
     """Formats the same table as plain text.
 
+    >>> import numpy as np
     >>> print(format_result(10, evaluation={"accuracy": 0.975, "auc": float("nan")},
     ...                     timing={"train": 1.25}))
     accuracy  0.975
@@ -69,8 +75,16 @@ def format_result(
     <BLANKLINE>
     step      10
     train     1.2 s
+    >>> matrix = np.array([[8, 1], [0, 12]])  # True classes by predicted ones.
+    >>> print(format_result(10, evaluation={"confusion": matrix}, timing={},
+    ...                     class_names=lambda count: ("kept", "lost")))
+    confusion        kept  lost
+               kept     8     1
+               lost     0    12
+    <BLANKLINE>
+    step       10
     """
-    return _aligned(_rows(step, evaluation, timing, facts or {}))
+    return _aligned(_rows(step, evaluation, timing, facts or {}, class_names))
 
 
 _Row = tuple[str | None, str]
@@ -82,8 +96,11 @@ def _rows(
     evaluation: Mapping[str, Any],
     timing: Mapping[str, float],
     facts: Mapping[str, str],
+    class_names: ClassNames | None,
 ) -> list[_Row]:
-    metrics: list[_Row] = [(name, _text(value)) for name, value in evaluation.items()]
+    metrics: list[_Row] = [
+        (name, _text(value, class_names)) for name, value in evaluation.items()
+    ]
     gap: list[_Row] = [(None, "")] if metrics else []
     times: list[_Row] = [(name, _duration(name, s)) for name, s in timing.items()]
     more: list[_Row] = [(None, ""), *facts.items()] if facts else []
@@ -94,13 +111,18 @@ def _aligned(rows: list[_Row]) -> str:
     return columns([(name or "", text) for name, text in rows])
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, class_names: ClassNames | None) -> str:
     shape = getattr(value, "shape", ())
     if not shape:
         return _number(value.item() if hasattr(value, "item") else value)
     if len(shape) > 2 or max(shape) > _LARGEST_SHOWN:
         return f"{value.dtype}[{','.join(map(str, shape))}]"
     cells = [[_number(cell) for cell in row] for row in _two_dimensional(value)]
+    if class_names and is_matrix(value):
+        names = class_names(len(cells))
+        if [*names] != [*numbered(len(cells))]:
+            rows = zip(names, cells, strict=True)
+            cells = [["", *names], *([name, *row] for name, row in rows)]
     width = max((len(cell) for row in cells for cell in row), default=0)
     return columns([cell.rjust(width) for cell in row] for row in cells)
 

@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from specflow.output.report.matrix_names import ClassNames, numbered
 from specflow.output.report.plots import without_warnings
 
 __all__ = ["is_matrix", "matrix_image"]
 
 _MOST_CLASSES = 100
 _MOST_TEXTS = 20
+_LONGEST_NAME = 16
 
 
 def is_matrix(value: Any) -> bool:
@@ -19,11 +21,12 @@ def is_matrix(value: Any) -> bool:
     return len(shape) == 2 and shape[0] == shape[1] and 2 <= shape[0] <= _MOST_CLASSES
 
 
-def matrix_image(value: Any) -> dict[str, Any]:
+def matrix_image(value: Any, class_names: ClassNames = numbered) -> dict[str, Any]:
     """Draws a matrix, each row as shares of its sum, and its values as text.
 
     Args:
         value: float or int[c, c]: true classes by predicted ones.
+        class_names: number of classes -> names at the axes.
 
     Returns:
         The fields of TensorBoard's `Summary.Image`, a PNG.
@@ -41,6 +44,11 @@ def matrix_image(value: Any) -> dict[str, Any]:
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     if len(matrix) <= _MOST_TEXTS:
+        places = range(len(matrix))
+        names = [_shortened(name) for name in class_names(len(matrix))]
+        slanted = {"rotation": 45, "ha": "right"} if max(map(len, names)) > 2 else {}
+        axes.set_xticks(places, names, **slanted)
+        axes.set_yticks(places, names)
         for (true, predicted), count in np.ndenumerate(matrix):
             if count:
                 dark = count > 0.5 * sums[true, 0]
@@ -57,3 +65,9 @@ def matrix_image(value: Any) -> dict[str, Any]:
         "colorspace": 4,  # RGBA
         "encoded_image_string": stream.getvalue(),
     }
+
+
+def _shortened(name: str) -> str:
+    """A name that fits its place; a dollar sign alone would begin a formula."""
+    short = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    return short.replace("$", r"\$")

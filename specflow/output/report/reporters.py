@@ -15,6 +15,7 @@ from specflow.diagnostics.errors import Diagnostic, OutputError
 from specflow.output.files import replacing, reported
 from specflow.output.json_values import to_plain
 from specflow.output.report.matrix_image import is_matrix, matrix_image
+from specflow.output.report.matrix_names import ClassNames, numbered
 from specflow.runtime.filesystem import expanded
 from specflow.runtime.plain_tree import settings
 
@@ -112,6 +113,7 @@ class TensorBoard:
         config: its settings are the hyperparameters of the HPARAMS tab, without those
             of `output`; None: the run has no such tab.
         pictures: draw square arrays, such as a confusion matrix, as images.
+        class_names: number of classes -> names in the pictures.
     """
 
     def __init__(
@@ -122,9 +124,11 @@ class TensorBoard:
         existing: Collection[tuple[int, str]] = (),
         config: Mapping[str, Any] | None = None,
         pictures: bool = False,
+        class_names: ClassNames = numbered,
     ):
         self.path = expanded(path)
         self._existing, self._pictures = existing, pictures
+        self._class_names = class_names
         self._resumed_at = resumed_at
         self._hparams = None if config is None else _hparams(config)
         self._makes_parents = not self.path.parent.exists()
@@ -141,7 +145,10 @@ class TensorBoard:
         ]
         if self._pictures:
             values += [
-                {"tag": f"{split}/{name}", "image": matrix_image(value)}
+                {
+                    "tag": f"{split}/{name}",
+                    "image": matrix_image(value, self._class_names),
+                }
                 for name, value in metrics.items()
                 if is_matrix(value)
             ]

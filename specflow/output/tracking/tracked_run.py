@@ -2,11 +2,12 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from specflow.output.report.matrix_names import ClassNames, class_names_of
 from specflow.output.report.reporters import read_rows
 from specflow.output.run.run_directory import RunDirectory, existing_run
 from specflow.output.tracking.tracker_run_ids import once
@@ -140,6 +141,18 @@ class TrackedRun:
         """Metric -> array of the last evaluation, as nested lists."""
         evaluation = (self.result or {}).get("eval", {})
         return {name: v for name, v in evaluation.items() if isinstance(v, list)}
+
+    def class_names(self, count: int) -> Sequence[str]:
+        """Returns names of classes, by the labels of a table, or numbers as text.
+
+        Args:
+            count: number of classes.
+        """
+        return self._class_names(count)
+
+    @cached_property
+    def _class_names(self) -> ClassNames:
+        return class_names_of(RunDirectory(self.directory).columns)
 
     @property
     def files(self) -> list[Path]:
