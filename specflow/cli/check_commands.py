@@ -1,4 +1,4 @@
-"""`check`, the pre-flight check of TPU slices, and `resume-check`."""
+"""`check`, the pre-flight check of TPUs and GPUs, and `resume-check`."""
 
 import argparse
 import contextlib
@@ -22,7 +22,7 @@ __all__ = ["check", "refuse_misfits", "resume_check"]
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Traces every mode of an experiment, or compiles it for a TPU slice."""
+    """Traces every mode of an experiment, or compiles it for TPUs or GPUs."""
     if arguments.topology is not None:
         return _preflight(arguments)
     composed = compose_experiment(arguments)
@@ -98,10 +98,10 @@ def _refuse_python_run(arguments: argparse.Namespace) -> None:
 def refuse_misfits(
     arguments: argparse.Namespace, jobs: Sequence[Sequence[str]]
 ) -> None:
-    """Refuses, before any job starts, those that do not fit a slice.
+    """Refuses, before any job starts, those that do not fit a topology.
 
     Args:
-        arguments: of the command; `--topology` names the slice.
+        arguments: of the command; `--topology` names it.
         jobs: the overrides of each.
 
     Raises:
@@ -117,7 +117,7 @@ def refuse_misfits(
 def _preflight(arguments: argparse.Namespace) -> int:
     """Runs `check --topology`: a child process compiles; this one loads no JAX."""
     from specflow.preflight import as_text, ask, shortfall
-    from specflow.runtime.chips import known
+    from specflow.runtime.topologies import known
 
     if arguments.topology == "list":
         print(known())
@@ -142,11 +142,13 @@ def _preflight(arguments: argparse.Namespace) -> int:
 def _question(
     arguments: argparse.Namespace, jobs: Sequence[Sequence[str]], **more: Any
 ) -> "Question":
-    from specflow.preflight import Question
-    from specflow.runtime.chips import parse
+    from specflow.preflight import Question, memory_limit
+    from specflow.runtime.topologies import parse
 
+    topology = parse(arguments.topology)
+    memory_limit(topology)  # Refuses a wrong environment.
     return Question(
-        str(parse(arguments.topology)),
+        str(topology),
         jobs,
         config_dirs=arguments.config_dir,
         compiles=not arguments.no_compile,

@@ -151,9 +151,9 @@ TRAINING = (
     *COMMON,
     Option(
         "--topology",
-        metavar="SLICE",
-        help="refuse to start if the experiment does not fit this TPU slice, such as "
-        "v5p:4x4x4; with -m, before the first job",
+        metavar="CHIPS",
+        help="refuse to start if the experiment does not fit this TPU slice or these "
+        "GPUs, such as v5p:4x4x4 or h100:8; with -m, before the first job",
     ),
     NO_COMPILE,
     Option(
@@ -174,9 +174,10 @@ CHECKING = (
     ),
     Option(
         "--topology",
-        metavar="SLICE",
-        help="compile for this TPU slice, on a machine without one, and report whether "
-        "it fits: v5p:4x4x4, 'v5p:4x4x4*2' for two slices; list prints all slices",
+        metavar="CHIPS",
+        help="compile for this TPU slice or these GPUs, on a machine without them, and "
+        "report whether it fits: v5p:4x4x4, h100:8, 'h100:8*4' for four nodes (or "
+        "slices); list prints all",
     ),
     NO_COMPILE,
     Option(

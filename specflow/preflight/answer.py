@@ -11,12 +11,12 @@ from typing import Any
 import jax
 
 from specflow.compose import compose
-from specflow.config.experiment import ExperimentConfig
 from specflow.data import Data
 from specflow.diagnostics.errors import SpecflowError
 from specflow.mesh import pretend_devices
 from specflow.mesh.topology import devices_of
 from specflow.preflight.child_process import Question
+from specflow.preflight.compilers import library_versions
 from specflow.preflight.fit_changes import (
     Change,
     changes,
@@ -24,9 +24,10 @@ from specflow.preflight.fit_changes import (
     times_smaller,
     together,
 )
-from specflow.preflight.hlo import Collective
+from specflow.preflight.hlo import Call, Collective
 from specflow.preflight.inspection import MODES, Look, Program, State
-from specflow.runtime.chips import Topology, parse
+from specflow.preflight.memory_limit import FRACTION, MemoryLimit
+from specflow.runtime.topologies import Topology, parse
 
 __all__ = ["answer"]
 
@@ -41,7 +42,7 @@ def answer(question: Question) -> list[dict[str, Any]]:
     """Returns the report or verdict of each job, as plain values."""
     topology = parse(question.topology)
     if question.compiles:
-        devices = devices_of(topology)
+        devices = devices_of(topology, **library_versions())
     else:
         pretend_devices(topology.size)
         devices = jax.devices()
@@ -69,9 +70,13 @@ class _Looking:
         """Reports on one experiment."""
         look = self.at(overrides)
         state = look.state
-        known = _known(look.config, self.topology, state)
+        known = _known(look, state)
         if not self.question.compiles:
             return known
+        if not known["fits"]:
+            # Known without compiling.
+            over = state.bytes() / look.limit.available
+            return known | self._changed(look, state, overrides, ["train"], least=over)
         programs = look.programs(tell=_tell)
         short = [program.mode for program in programs if not program.fits]
         known |= {
@@ -82,15 +87,14 @@ class _Looking:
         }
         if short:
             made = max((program.temporaries or 0 for program in programs), default=0)
-            room = max(1, self.topology.chip.usable - state.bytes())
-            known["changes"] = self._changes(
-                look.config, state, overrides, short, least=made / room
-            )
+            room = max(1, look.limit.available - state.bytes())
+            known |= self._changed(look, state, overrides, short, least=made / room)
+            known["changes"]["share"] = _share(look.limit, known["needs"])
         return known
 
-    def _changes(
+    def _changed(
         self,
-        config: ExperimentConfig,
+        look: Look,
         state: State,
         overrides: Sequence[str],
         short: Sequence[str],
@@ -101,6 +105,7 @@ class _Looking:
 
         Temporaries of the steps must become `least` times smaller.
         """
+        config, available = look.config, look.limit.available
         began, tried = time.monotonic(), []
         modes = [mode for mode in MODES if mode in short or mode == "train"]
         end = began + self.question.seconds
@@ -112,7 +117,7 @@ class _Looking:
                 return None
             try:
                 look = self.at([*overrides, *change])
-                if look.state.bytes() > self.topology.chip.usable:
+                if look.state.bytes() > available:
                     return None  # Known without compiling.
                 _tell(f"trying {' '.join(change)}")
                 tried.append(list(change))
@@ -130,7 +135,7 @@ class _Looking:
         )
         # Combinations, if no single change is enough.
         fitting = [*islice(filter(None, each), _ENOUGH)] or [*islice(several, 1)]
-        return {
+        found = {
             "fitting": [
                 {"overrides": list(change), "needs": size} for change, size in fitting
             ],
@@ -138,6 +143,7 @@ class _Looking:
             "seconds": time.monotonic() - began,
             "budget": self.question.seconds,
         }
+        return {"changes": found}
 
     def verdicts(self) -> list[dict[str, Any]]:
         """Returns whether each job can fit: by its state, then by compiling.
@@ -149,7 +155,7 @@ class _Looking:
         for number, overrides in enumerate(self.question.jobs):
             _tell(f"looking at job {number}")
             look = self.at(overrides)
-            verdict = _known(look.config, self.topology, look.state)
+            verdict = _known(look, look.state)
             del verdict["largest"]
             if verdict["fits"] and self.question.compiles:
                 program = _form(look.lowered)
@@ -167,23 +173,36 @@ def _tell(line: str) -> None:
     print(f"note: {line}", file=sys.stderr, flush=True)
 
 
-def _known(
-    config: ExperimentConfig, topology: Topology, state: State
-) -> dict[str, Any]:
+def _known(look: Look, state: State) -> dict[str, Any]:
     """Returns what is known before compiling."""
     parts = ("parameters", "optimizer", "state")
-    return {
-        "name": config.name,
+    topology, limit = look.topology, look.limit
+    known = {
+        "name": look.config.name,
         "topology": str(topology),
         "chips": topology.size,
-        "available": topology.chip.usable,
-        "fits": state.bytes() <= topology.chip.usable,
+        "available": limit.available,
+        "fits": state.bytes() <= limit.available,
         "needs": state.bytes(),
         "mesh": {axis: size for axis, size in state.mesh.items() if size > 1},
         "parameters": state.numbers,
         "state": {part: state.bytes(part) for part in parts},
         "largest": _largest(state, []),
     }
+    if not topology.chip.is_gpu:
+        return known
+    memory = {name: getattr(limit, name) for name in ("total", "fraction", "reserved")}
+    return known | {
+        "unit": topology.chip.unit,
+        "links": {"ici": topology.chip.link, "dcn": "network"},
+        "memory": memory | {"is_set": limit.is_set},
+    }
+
+
+def _share(limit: MemoryLimit, needs: int) -> str | None:
+    """The setting of the environment with which a program fits a GPU, if any does."""
+    share = limit.fraction_for(needs)
+    return None if share is None else f"{FRACTION}={share:.2f}"
 
 
 def _largest(state: State, programs: Sequence[Program]) -> list[dict[str, Any]]:
@@ -215,13 +234,15 @@ def _largest(state: State, programs: Sequence[Program]) -> list[dict[str, Any]]:
 
 def _plain(program: Program) -> dict[str, Any]:
     plain = dataclasses.asdict(program)
-    for left_out in ("arrays", "mode"):
+    for left_out in ("arrays", "mode", "calls"):
         del plain[left_out]
     bound = program.bound
     return plain | {
         "temporaries": program.temporaries,
         "unknown": list(program.unknown),
         "collectives": _by_kind(program.collectives),
+        **({"calls": _by_target(program.calls)} if program.calls else {}),
+        "workspace": program.workspace,
         "bound": None
         if bound is None
         else dataclasses.asdict(bound) | {"by": bound.by},
@@ -229,22 +250,42 @@ def _plain(program: Program) -> dict[str, Any]:
 
 
 def _by_kind(collectives: Sequence[Collective]) -> list[dict[str, Any]]:
-    """Sums collectives by kind and group size."""
-    found: dict[tuple[str, int], dict[str, Any]] = {}
+    """Sums collectives by kind and group."""
+    found: dict[tuple[str, int, int], dict[str, Any]] = {}
     for collective in collectives:
+        key = (collective.kind, collective.group, collective.nodes)
         row = found.setdefault(
-            (collective.kind, collective.group),
+            key,
             {
-                "kind": collective.kind,
-                "group": collective.group,
+                **dict(zip(("kind", "group", "nodes"), key, strict=True)),
                 "times": 0,
                 "bytes": 0,
                 "sent": 0.0,
+                "between": 0.0,
             },
         )
         row["times"] += collective.times
         row["bytes"] += collective.bytes * collective.times
         row["sent"] += collective.sent
+        row["between"] += collective.sent_between
+    return sorted(found.values(), key=lambda row: -row["bytes"])
+
+
+def _by_target(calls: Sequence[Call]) -> list[dict[str, Any]]:
+    """Sums calls of library kernels by kernel; FLOPs are None if any are unknown."""
+    found: dict[str, dict[str, Any]] = {}
+    for call in calls:
+        row = found.setdefault(
+            call.target,
+            {"target": call.target, "times": 0, "bytes": 0, "flops": 0, "workspace": 0},
+        )
+        row["times"] += call.times
+        row["bytes"] += call.bytes * call.times
+        if call.flops is None:
+            row["flops"] = None
+        elif row["flops"] is not None:
+            row["flops"] += call.flops * call.times
+        row["workspace"] = max(row["workspace"], call.workspace)
     return sorted(found.values(), key=lambda row: -row["bytes"])
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import importlib.util
 import json
 import os
 import signal
@@ -19,6 +18,8 @@ from specflow.diagnostics.errors import (
     MachineError,
     UserCodeError,
 )
+from specflow.preflight.compilers import missing_compiler
+from specflow.runtime.topologies import Topology, parse
 
 __all__ = ["COMMAND", "LIMIT_S", "Question", "ask", "environment"]
 
@@ -35,7 +36,7 @@ class Question:
     """Jobs to inspect, and how."""
 
     topology: str
-    """Slice, as `specflow.runtime.chips.parse` takes it."""
+    """As `specflow.runtime.topologies.parse` takes it."""
     jobs: Sequence[Sequence[str]]
     """Overrides of each experiment."""
     config_dirs: Sequence[str] = ()
@@ -57,18 +58,11 @@ def ask(question: Question, *, limit_s: float = LIMIT_S) -> list[dict[str, Any]]
     Raises:
         ConfigError: an experiment is invalid.
         UserCodeError: the user's code failed; its traceback is printed.
-        MachineError: libtpu is not installed, or the child failed or timed out.
+        MachineError: the compiler is not installed, or the child failed or timed out.
     """
-    if question.compiles and importlib.util.find_spec("libtpu") is None:
-        raise MachineError(
-            Diagnostic(
-                "--topology",
-                "compiling for a TPU takes its compiler, and libtpu is not installed",
-                hint="Install it with pip install 'specflow-jax[tpu]', or give "
-                "--no-compile.",
-                code="libtpu",
-            )
-        )
+    topology = parse(question.topology)
+    if question.compiles and (missing := missing_compiler(topology)) is not None:
+        raise MachineError(missing)
     said: list[str] = []
     with subprocess.Popen(
         COMMAND,
@@ -76,7 +70,7 @@ def ask(question: Question, *, limit_s: float = LIMIT_S) -> list[dict[str, Any]]
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment(),
+        env=environment(topology),
     ) as child:
         listener = threading.Thread(target=_listen, args=(child.stderr, said))
         late = threading.Event()
@@ -115,17 +109,29 @@ def _talk(child: subprocess.Popen[str], question: str) -> tuple[str, int]:
     return child.stdout.read(), child.wait()
 
 
-def environment() -> dict[str, str]:
-    """Environment of the child: JAX on CPU, and a quiet libtpu that expects no TPU.
+def environment(topology: Topology) -> dict[str, str]:
+    """Environment of the child: JAX on CPU, and compilers that expect no device.
 
-    On a machine with a TPU these variables are false, so only the child has them.
+    On a machine with a TPU or GPU these variables are false, so only the child has
+    them.
+
+    Args:
+        topology: what it compiles for.
     """
     home = str(Path(__file__).parents[2])
     paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {
+    common = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(paths),
         "JAX_PLATFORMS": "cpu",
+        # Programs compiled for absent devices are never read back.
+        "JAX_ENABLE_COMPILATION_CACHE": "false",
+    }
+    if topology.chip.is_gpu:
+        # The driver, if there is one, is not asked: other programs may use its GPUs.
+        return {**common, "CUDA_VISIBLE_DEVICES": ""}
+    return {
+        **common,
         "TPU_ACCELERATOR_TYPE": "v5litepod-4",
         "TPU_WORKER_HOSTNAMES": "localhost",
         # Other processes may use libtpu meanwhile: the child runs nothing on a TPU.

@@ -5,30 +5,26 @@ device.
 """
 
 import dataclasses
-import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from specflow.preflight.hlo_calls import Call, library_call
+from specflow.preflight.hlo_groups import group_size, nodes_joined
 from specflow.preflight.hlo_loops import Instruction, trips
+from specflow.preflight.hlo_shapes import ARRAY, bytes_of
 
-__all__ = ["Array", "Collective", "Hlo", "bytes_of"]
+__all__ = ["Array", "Call", "Collective", "Hlo", "bytes_of"]
 
 _COMPUTATION = re.compile(r"^(?P<entry>ENTRY )?%?(?P<name>[^\s(]+) \(.*\{\s*$")
 _INSTRUCTION = re.compile(
     r"^\s+(?:ROOT )?%?(?P<name>[^\s=]+) = (?P<shape>\(.*?\)|\S+) (?P<op>[a-z][\w-]*)\("
 )
-_ARRAY = re.compile(r"(?P<dtype>[a-z]+\d*\w*)\[(?P<dims>[\d,<=]*)\]")
 _CALLED = re.compile(
     r"\b(?:calls|to_apply|body|condition|true_computation|false_computation|"
     r"called_computations|branch_computations)=(?:%?([\w.-]+)|\{([^}]*)\})"
 )
 _CHANNEL = re.compile(r"channel_id=(\d+)")
-_EXPLICIT = re.compile(r"replica_groups=\{\{([\d,]+)\}")
-_IOTA = re.compile(r"replica_groups=\[(\d+),(\d+)\]")
-_MESH = re.compile(
-    r"replica_groups=mesh\[(?P<axes>[^\]]*)\](?:, device_ids=\(\S*\))? "
-    r"\{(?P<used>[^}]*)\}"
-)
+_STARTED = re.compile(r"\(\(.*\), \(")
 _PLACE = re.compile(r'source_file="([^"]*)"(?: source_line=(\d+))?')
 _NAME = re.compile(r'op_name="([^"]*)"')
 _FRAME = re.compile(r"stack_frame_id=(\d+)")
@@ -60,7 +56,6 @@ _NOT_MADE = (
     "while",
 )
 """Operations without a result of their own in memory."""
-_BITS = {"pred": 8, "token": 0, "s4": 4, "u4": 4, "s2": 2, "u2": 2, "c64": 64}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +70,8 @@ class Collective:
     """Number of participating chips; 0 if unknown."""
     times: int = 1
     """Executions per step."""
+    nodes: int = 1
+    """Number of nodes of GPUs that a group spans."""
 
     @property
     def sent(self) -> float:
@@ -87,6 +84,25 @@ class Collective:
             self.kind, share
         )
         return self.bytes * self.times * share
+
+    @property
+    def sent_between(self) -> float:
+        """Minimum bytes that each GPU sends to other nodes: its share of its node's."""
+        if self.nodes == 1:
+            return 0.0
+        if self.kind in ("collective-permute", "send"):
+            return float(self.bytes * self.times)
+        # Within a node, what has arrived once is passed on over the faster links.
+        arriving = self.nodes - 1
+        if self.kind in ("all-to-all", "ragged-all-to-all"):
+            arriving = self.group - self.group / self.nodes
+        share = arriving / self.group if self.group else 0.0
+        return self.bytes * self.times * share * (1 + (self.kind == "all-reduce"))
+
+    @property
+    def sent_within(self) -> float:
+        """Minimum bytes that each chip sends to others of its slice or node."""
+        return self.sent - self.sent_between
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,11 +140,14 @@ class Hlo:
                 )
                 self._computations.setdefault(home, []).append(instruction)
 
-    def collectives(self) -> list[Collective]:
+    def collectives(self, node_of: Sequence[int] = ()) -> list[Collective]:
         """Returns every collective, with its executions per step.
 
         A loop with an unknown trip count counts once, such as the training program's
         own loop over steps.
+
+        Args:
+            node_of: node of each GPU of the mesh, in its order; empty for one node.
         """
         found: dict[str, Collective] = {}
         for number, (instruction, times) in enumerate(
@@ -139,12 +158,27 @@ class Hlo:
             # On TPU, an overlapped collective is written in pieces with one channel.
             channel = _CHANNEL.search(instruction.line)
             key = f"{kind} {channel[1]}" if channel else f"at {number}"
+            line = instruction.line
+            nodes = nodes_joined(line, node_of) if len({*node_of}) > 1 else 1
             collective = Collective(
-                kind, _moved(instruction), _group(instruction.line), times
+                kind, _moved(instruction), group_size(line), times, nodes
             )
             if key not in found or found[key].times < times:
                 found[key] = collective
         return list(found.values())
+
+    def calls(self) -> list[Call]:
+        """Returns the calls of library kernels, with their executions per step."""
+        found = []
+        for instruction, times in self._walk(self._entry, 1, fused=False):
+            if instruction.op != "custom-call":
+                continue
+            shapes = self._shapes(instruction.home)
+            operands = [shapes.get(name, "") for name in instruction.operands]
+            call = library_call(instruction.line, instruction.shape, operands, times)
+            if call is not None:
+                found.append(call)
+        return found
 
     def arrays(self, count: int) -> list[Array]:
         """Returns the largest temporary arrays, one per source line."""
@@ -154,7 +188,7 @@ class Hlo:
                 continue
             name, place = self._source(instruction.line)
             for array in instruction.shape.strip("()").split(", "):
-                shape = _ARRAY.search(array)
+                shape = ARRAY.search(array)
                 if shape is None or "S(" in array:  # S(1) and above are on-chip memory.
                     continue
                 largest = Array(shape.group(), bytes_of(shape.group()), name, place)
@@ -184,6 +218,10 @@ class Hlo:
             for called in _called(instruction.line):
                 yield from self._walk(called, each, fused=fused)
 
+    def _shapes(self, computation: str) -> dict[str, str]:
+        instructions = self._computations.get(computation, ())
+        return {instruction.name: instruction.shape for instruction in instructions}
+
     def _source(self, line: str) -> tuple[str, str]:
         name = _NAME.search(line)
         operation = _short(name[1]) if name else ""
@@ -191,21 +229,6 @@ class Hlo:
             return operation, _file(place[1], place[2])
         frame = _FRAME.search(line)
         return operation, self._frames.get(int(frame[1]), "") if frame else ""
-
-
-def bytes_of(shape: str) -> int:
-    """Returns the bytes of a shape in HLO syntax.
-
-    >>> bytes_of("f32[2,3]"), bytes_of("bf16[]"), bytes_of("pred[7]")
-    (24, 2, 7)
-    """
-    found = _ARRAY.match(shape)
-    if found is None:
-        return 0
-    digits = re.search(r"\d+", found["dtype"])
-    bits = _BITS.get(found["dtype"], int(digits[0]) if digits else 0)
-    dims = [int(size.lstrip("<=")) for size in found["dims"].split(",") if size]
-    return math.prod(dims) * bits // 8
 
 
 def _kind(instruction: Instruction) -> str:
@@ -217,29 +240,23 @@ def _kind(instruction: Instruction) -> str:
 
 
 def _moved(instruction: Instruction) -> int:
-    """Bytes of the result; of a reduce-scatter, of the operand."""
-    arrays = [bytes_of(array.group()) for array in _ARRAY.finditer(instruction.shape)]
-    if instruction.op.endswith("-start") or instruction.op == "send":
+    """Bytes of the results; of a reduce-scatter, of the operands."""
+    shape, line = instruction.shape, instruction.line
+    scatters = instruction.op.startswith("reduce-scatter")
+    if _STARTED.match(shape):
+        # On GPU: a tuple of operands, one of results; several arrays move at once.
+        operands, _, results = shape.partition("), (")
+        return _bytes(operands if scatters else results)
+    arrays = [bytes_of(array.group()) for array in ARRAY.finditer(shape)]
+    started = instruction.op.endswith("-start")
+    if (started and instruction.op != "all-reduce-start") or instruction.op == "send":
         # A tuple of operand, result and synchronization flags.
-        largest = max(arrays, default=0)
-    else:
-        largest = sum(arrays)
-    scattered = instruction.op.startswith(
-        "reduce-scatter"
-    ) and not instruction.op.endswith("-start")
-    return largest * (max(1, _group(instruction.line)) if scattered else 1)
+        return max(arrays, default=0)
+    return sum(arrays) * (max(1, group_size(line)) if scatters else 1)
 
 
-def _group(line: str) -> int:
-    if found := _EXPLICIT.search(line):
-        return found[1].count(",") + 1
-    if found := _IOTA.search(line):
-        return int(found[2])
-    if found := _MESH.search(line):
-        sizes = dict(re.findall(r"'([^']+)'=(\d+)", found["axes"]))
-        used = re.findall(r"'([^']+)'", found["used"])
-        return math.prod(int(sizes[axis]) for axis in used)
-    return 0
+def _bytes(shape: str) -> int:
+    return sum(bytes_of(array.group()) for array in ARRAY.finditer(shape))
 
 
 def _called(line: str) -> Iterable[str]:

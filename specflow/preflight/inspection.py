@@ -1,4 +1,4 @@
-"""Inspects one experiment on one slice: its state, programs and bounds."""
+"""Inspects one experiment on one topology: its state, programs and bounds."""
 
 import dataclasses
 import functools
@@ -17,11 +17,13 @@ from specflow.contract import Mode
 from specflow.data import Data, build_data
 from specflow.estimator import Estimator
 from specflow.executor import Lowered
-from specflow.preflight.hlo import Array, Collective, Hlo
-from specflow.preflight.memory import Held, held, shortage
+from specflow.preflight.hlo import Array, Call, Collective, Hlo
+from specflow.preflight.memory import Held, held, needed, shortage
+from specflow.preflight.memory_limit import memory_limit
 from specflow.preflight.roofline import Roofline, roofline
-from specflow.runtime.chips import Topology
 from specflow.runtime.formatting import human
+from specflow.runtime.gpu_targets import figures
+from specflow.runtime.topologies import Topology
 
 __all__ = ["MODES", "Look", "Program", "State"]
 
@@ -70,9 +72,18 @@ class Program:
     arrays: tuple[Array, ...] = ()
     """Its largest temporary arrays."""
     collectives: tuple[Collective, ...] = ()
+    calls: tuple[Call, ...] = ()
+    """Its calls of library kernels; only of GPUs."""
     hlo_error: str = ""
     """Error of reading the program's text; empty if there was none."""
     bound: Roofline | None = None
+
+    @property
+    def workspace(self) -> int:
+        """Upper bound of the bytes of workspace that no program compiled without a
+        device has. Calls take turns.
+        """
+        return max((call.workspace for call in self.calls), default=0)
 
     @property
     def temporaries(self) -> int | None:
@@ -81,11 +92,11 @@ class Program:
 
 
 class Look:
-    """One experiment on one slice.
+    """One experiment on one topology.
 
     Args:
         config: the experiment.
-        topology: the slice.
+        topology: the slices or nodes.
         devices: its devices; any others of the same number if nothing is compiled.
         data: its data, if already built.
     """
@@ -99,6 +110,7 @@ class Look:
         data: Data | None = None,
     ):
         self.config, self.topology = config, topology
+        self.limit = memory_limit(topology)
         self.data = build_data(config.data) if data is None else data
         self.estimator = Estimator.from_config(
             config,
@@ -150,18 +162,19 @@ class Look:
 
         def compiled(mode: str) -> Program:
             tell(f"compiling {mode} for {self.topology}")
-            array = self._compiled(mode, lowered[MODES[mode]], state)
-            size = "an unknown size" if array.needs is None else human(array.needs)
-            verdict = "fits" if array.fits else "does not fit"
-            tell(f"{mode} {verdict}: {size} on each chip, {array.seconds:.0f} s")
-            return array
+            program = self._compiled(mode, lowered[MODES[mode]], state)
+            size = "an unknown size" if program.needs is None else human(program.needs)
+            verdict = "fits" if program.fits else "does not fit"
+            unit = self.topology.chip.unit
+            tell(f"{mode} {verdict}: {size} on each {unit}, {program.seconds:.0f} s")
+            return program
 
         with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
             return list(pool.map(compiled, modes))
 
     def _compiled(self, mode: str, lowered: Lowered, state: State) -> Program:
         before = time.perf_counter()
-        usable = self.topology.chip.usable
+        available = self.limit.available
         flops, model = lowered.flops, lowered.model_flops
         common: dict[str, Any] = {
             "mode": mode,
@@ -170,7 +183,7 @@ class Look:
             "unknown": flops.unknown,
         }
         try:
-            compiled = _compile(lowered.stage)
+            compiled = _compile(lowered.stage, is_quick=not self.topology.chip.is_gpu)
         except jax.errors.JaxRuntimeError as error:
             short = shortage(error)
             if short is None:
@@ -179,35 +192,40 @@ class Look:
                 **common,
                 fits=False,
                 needs=short.needs,
-                available=short.available or usable,
+                available=short.available or available,
                 arguments=state.bytes(),
                 said=short.text,
                 seconds=time.perf_counter() - before,
             )
         seconds = time.perf_counter() - before
         memory = compiled.memory_analysis()
-        needs = memory.peak_memory_in_bytes
+        is_gpu = self.topology.chip.is_gpu
+        needs = needed(memory) if is_gpu else memory.peak_memory_in_bytes
         arguments = memory.argument_size_in_bytes
-        hlo_error, collectives, arrays = "", [], []
+        hlo_error, collectives, arrays, calls = "", [], [], []
         try:
             text = Hlo(compiled.as_text())
-            collectives, arrays = text.collectives(), text.arrays(_REPORTED_ARRAYS)
+            collectives = text.collectives(self._nodes() if is_gpu else ())
+            arrays = text.arrays(_REPORTED_ARRAYS)
+            calls = text.calls() if is_gpu else []
         except (
             Exception
         ) as error:  # Some versions of libtpu fail to print their programs.
             hlo_error = str(error).partition("\n")[0]
         # State is read, and written by training; temporaries are both.
         kept = state.bytes() * 2 if mode == "train" else state.bytes("parameters")
-        moved = kept + 2 * max(0, needs - arguments)
+        moved = kept + max(2 * max(0, needs - arguments), self._called(calls))
         return Program(
             **common,
-            fits=True,
+            # No error of the compiler for GPUs, however large the program is.
+            fits=not is_gpu or needs <= available,
             needs=needs,
-            available=usable,
+            available=available,
             arguments=arguments,
             seconds=seconds,
             arrays=tuple(arrays),
             collectives=tuple(collectives),
+            calls=tuple(calls),
             hlo_error=hlo_error,
             bound=roofline(
                 self.topology,
@@ -218,9 +236,23 @@ class Look:
             ),
         )
 
+    def _called(self, calls: Sequence[Call]) -> int:
+        """Bytes that library kernels move, except those that a cache could hold."""
+        if not calls:
+            return 0
+        cache, _ = figures(self.topology.chip)["l2_cache_size"]
+        return sum(call.bytes * call.times for call in calls if call.bytes > cache)
 
-def _compile(stage: Any) -> Any:
-    """Compiles with the quick option; if that fails, as a run would."""
+    def _nodes(self) -> list[int]:
+        """Node of each GPU of the mesh, in its order."""
+        devices = self.estimator.partitioner.mesh.devices.flat
+        return [device.process_index for device in devices]
+
+
+def _compile(stage: Any, *, is_quick: bool = True) -> Any:
+    """Compiles for a TPU with the quick option; if that fails, as a run would."""
+    if not is_quick:
+        return stage.compile()
     try:
         return stage.compile(compiler_options=_QUICK)
     except jax.errors.JaxRuntimeError as error:

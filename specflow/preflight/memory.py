@@ -9,7 +9,7 @@ import jax
 
 from specflow.executor import TrainState, to_tree
 
-__all__ = ["Held", "Shortage", "bytes_on_each", "held", "shortage"]
+__all__ = ["Held", "Shortage", "bytes_on_each", "held", "needed", "shortage"]
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _NUMBER = r"(\d+(?:\.\d+)?)([KMGT]?)i?B?"
@@ -73,6 +73,22 @@ def held(state: TrainState, batch: Any = None) -> list[Held]:
     for path, array in _named(batch):
         found.append(_held("batch", path, array))
     return found
+
+
+def needed(memory: Any) -> int:
+    """Returns the bytes that a program needs on each GPU while it runs.
+
+    Outputs that alias arguments are the donated state.
+
+    Args:
+        memory: from `jax.stages.Compiled.memory_analysis()`.
+    """
+    return (
+        memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        + memory.temp_size_in_bytes
+        - memory.alias_size_in_bytes
+    )
 
 
 def shortage(error: BaseException) -> Shortage | None:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from specflow.preflight.hlo import Collective
-from specflow.runtime.chips import Topology
+from specflow.runtime.topologies import Topology
 
 __all__ = ["Roofline", "roofline"]
 
@@ -16,7 +16,9 @@ class Roofline:
     compute: float
     hbm: float
     ici: float
+    """By the links within a slice or node: NVLink or PCIe between GPUs."""
     dcn: float
+    """By the network between slices or nodes."""
     mfu: float
     """Upper bound of the model FLOPs utilization."""
 
@@ -49,7 +51,7 @@ def roofline(
 
     Source: Williams, Waterman and Patterson, Roofline, 2009.
 
-    >>> from specflow.runtime.chips import parse
+    >>> from specflow.runtime.topologies import parse
     >>> bounds = roofline(parse("v5e:2x2"), flops=197e12 * 4, model_flops=197e12 * 3,
     ...                  moved=819e9 / 2)
     >>> bounds.compute, bounds.hbm, bounds.by, bounds.mfu
@@ -58,8 +60,10 @@ def roofline(
     chip, peak = topology.chip, topology.size * topology.chip.flops
     sent = {True: 0.0, False: 0.0}
     for collective in collectives:
-        # Between slices, collectives are sends and receives.
-        sent[topology.slices > 1 and collective.kind == "send"] += collective.sent
+        sent[True] += collective.sent_between
+        # Between slices of TPUs, collectives are sends and receives.
+        is_between = topology.slices > 1 and collective.kind == "send"
+        sent[is_between] += collective.sent_within
     seconds = {
         "compute": flops / peak,
         "hbm": moved / chip.hbm_bandwidth,

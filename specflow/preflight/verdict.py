@@ -27,15 +27,17 @@ def shortfall(
         if not program["fits"]
     ]
     needs = max((program["needs"] or 0 for program in short), default=report["needs"])
-    fitting = report.get("changes", {}).get("fitting", [])
+    changes = report.get("changes", {})
+    tried = [" ".join(change["overrides"]) for change in changes.get("fitting", [])]
+    tries = [*filter(None, [changes.get("share")]), *tried[:1]]
     return [
         Diagnostic(
             where,
             f"{report['name']} "
             + (f"needs {human(needs)}" if needs else "needs more than there is")
-            + f" on each chip of {report['topology']}",
+            + f" on each {report.get('unit', 'chip')} of {report['topology']}",
             expected=f"at most {human(report['available'])}",
-            hint=f"Try {' '.join(fitting[0]['overrides'])}." if fitting else "",
+            hint=f"Try {', or '.join(tries)}." if tries else "",
             origin="command line",
             code="exceeds",
         )
@@ -46,7 +48,7 @@ def misfits(question: Question, *, numbered: bool) -> list[Diagnostic]:
     """Returns the diagnostics of the jobs that do not fit.
 
     Args:
-        question: the jobs, and the slice.
+        question: the jobs, and the topology.
         numbered: name jobs by their numbers.
     """
     reports = ask(question)

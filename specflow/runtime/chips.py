@@ -1,27 +1,25 @@
-"""Specifications of accelerator chips and of TPU slices.
+"""Specifications of accelerator chips.
 
 Sources: the pages on v4, v5e, v5p and v6e in Google's Cloud TPU documentation (system
-architecture and configurations), read in 2026; NVIDIA's datasheets of A100, H100 and
-H200 (dense bf16: half of the figure with sparsity; their GB are GiB, as devices report
-memory). `usable` is what libtpu 0.0.42 reports as available when a program is too
-large; it reserves the rest. A bidirectional bandwidth counts once, as what leaves a
-chip.
+architecture and configurations), read in 2026; NVIDIA's datasheets of A100, H100, H200,
+B200 and L4 and its Ada architecture whitepaper (dense bf16, accumulated in float32:
+half of the figure with sparsity; their GB are GiB, as devices report memory).
+
+`usable` is what libtpu 0.0.42 reports as available when a program is too large; it
+reserves the rest. Of a GPU it is what CUDA reports in total: sources in
+`gpu_targets.toml`, beside those of all that XLA's compiler needs to know.
+
+A bidirectional bandwidth counts once, as what leaves a chip. Networks between nodes of
+GPUs: a 400 Gb/s adapter for each GPU of a DGX H100, H200 or B200, 200 Gb/s in a DGX
+A100 (NVIDIA's DGX user guides); elsewhere the fastest adapter for a slot of the GPU's
+generation of PCIe, which is an upper bound.
 """
 
 import dataclasses
-import itertools
-import math
-import re
 
-from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
-
-__all__ = ["CHIPS", "TPUS", "Chip", "Topology", "chip_of", "known", "parse"]
+__all__ = ["CHIPS", "GPUS", "TPUS", "Chip", "chip_of"]
 
 _GIB = 1 << 30
-_LARGE = 4
-"""Side of the cubes of which larger three-dimensional slices are made."""
-_FORM = re.compile(r"(?P<chip>[^:*]*)(?::(?P<shape>[^*]*))?(?:\*(?P<slices>.*))?")
-_SHAPE = re.compile(r"\d+(x\d+)*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +27,6 @@ class Chip:
     """One chip; a JAX device is one chip on all of these but v2 and v3 TPUs."""
 
     name: str
-    """Name in a topology."""
     kinds: tuple[str, ...]
     """Prefixes of JAX's `device_kind`."""
     flops: float
@@ -39,15 +36,38 @@ class Chip:
     hbm_bandwidth: float
     """Memory bandwidth, bytes per second."""
     ici_bandwidth: float = 0.0
-    """Outgoing bytes per second over all links to chips of the slice."""
+    """Outgoing bytes per second over all links to chips of the slice or node."""
     dcn_bandwidth: float = 0.0
-    """Outgoing bytes per second and chip to other slices."""
+    """Outgoing bytes per second and chip to other slices or nodes."""
     usable: int = 0
-    """Bytes of memory available to a program."""
+    """Bytes of memory available to a program; of a GPU, before JAX takes its share."""
     shapes: tuple[tuple[int, ...], ...] = ()
-    """Slices that are not made of cubes, smallest first."""
+    """Slices that are not made of cubes, or usual nodes of GPUs, smallest first."""
     chips: int = 0
-    """Chips of the largest slice."""
+    """Chips of the largest slice or node."""
+    capability: float = 0.0
+    """CUDA compute capability; 0: no GPU."""
+    link: str = "ICI"
+    """Name of the links to chips of the slice or node."""
+
+    @property
+    def topology(self) -> str:
+        """Name in a topology.
+
+        >>> GPUS["h100-nvl"].name, GPUS["h100-nvl"].topology
+        ('H100 NVL', 'h100-nvl')
+        """
+        return self.name.lower().replace(" ", "-")
+
+    @property
+    def is_gpu(self) -> bool:
+        """True for a GPU."""
+        return self.capability > 0
+
+    @property
+    def unit(self) -> str:
+        """Word for one of them."""
+        return "GPU" if self.is_gpu else "chip"
 
     @property
     def is_cubic(self) -> bool:
@@ -57,8 +77,9 @@ class Chip:
 
 _FLAT = ((1, 1), (2, 2), (2, 4), (4, 4), (4, 8), (8, 8), (8, 16), (16, 16))
 _BOXES = ((2, 2, 1), (2, 2, 2), (2, 2, 4), (2, 4, 4))
+_NODES = ((1,), (2,), (4,), (8,))
 TPUS = {
-    chip.name: chip
+    chip.topology: chip
     for chip in (
         Chip("v4", ("TPU v4",), 275e12, 32 * _GIB, 1200e9, 300e9, 50e9 / 8,
              usable=int(30.75 * _GIB), shapes=_BOXES, chips=4096),
@@ -71,41 +92,48 @@ TPUS = {
     )
 }  # fmt: skip
 """TPUs by name, whose slices a topology can name."""
+GPUS = {
+    chip.topology: chip
+    for chip in (
+        Chip("A100 40G", ("NVIDIA A100-SXM4-40GB", "NVIDIA A100-PCIE-40GB"), 312e12,
+             40 * _GIB, 1555e9, 300e9, 200e9 / 8, usable=42_331_013_120,
+             shapes=(*_NODES, (16,)), chips=16, capability=8.0, link="NVLink"),
+        Chip("A100 80G", ("NVIDIA A100",), 312e12, 80 * _GIB, 2039e9, 300e9, 200e9 / 8,
+             usable=85_100_068_864, shapes=_NODES, chips=8, capability=8.0,
+             link="NVLink"),
+        Chip("H100", ("NVIDIA H100",), 989.4e12, 80 * _GIB, 3350e9, 450e9, 400e9 / 8,
+             usable=84_942_979_072, shapes=_NODES, chips=8, capability=9.0,
+             link="NVLink"),
+        # Bridges join pairs; PCIe, to the others, is slower.
+        Chip("H100 NVL", ("NVIDIA H100 NVL",), 835.5e12, 94 * _GIB, 3900e9, 300e9,
+             400e9 / 8, usable=99_857_989_632, shapes=_NODES, chips=8, capability=9.0,
+             link="NVLink"),
+        Chip("H200", ("NVIDIA H200",), 989.4e12, 141 * _GIB, 4800e9, 450e9, 400e9 / 8,
+             usable=150_109_945_856, shapes=_NODES, chips=8, capability=9.0,
+             link="NVLink"),
+        Chip("B200", ("NVIDIA B200",), 2250e12, 180 * _GIB, 8000e9, 900e9, 400e9 / 8,
+             usable=191_514_411_008, shapes=_NODES, chips=8, capability=10.0,
+             link="NVLink"),
+        Chip("L4", ("NVIDIA L4",), 121e12, 24 * _GIB, 300e9, 32e9, 200e9 / 8,
+             usable=23_653_777_408, shapes=_NODES, chips=8, capability=8.9,
+             link="PCIe"),
+        Chip("RTX 4090", ("NVIDIA GeForce RTX 4090",), 165.2e12, 24 * _GIB, 1008e9,
+             32e9, 200e9 / 8, usable=25_382_879_232, shapes=_NODES, chips=8,
+             capability=8.9, link="PCIe"),
+    )
+}  # fmt: skip
+"""GPUs by name, whose nodes a topology can name."""
 CHIPS = (
     *TPUS.values(),
-    Chip("A100", ("NVIDIA A100",), 312e12, 80 * _GIB, 2039e9),
-    Chip("A100 PCIe", ("NVIDIA A100 80GB PCIe",), 312e12, 80 * _GIB, 1935e9),
-    Chip("A100 40GB", ("NVIDIA A100-SXM4-40GB", "NVIDIA A100-PCIE-40GB"), 312e12,
-         40 * _GIB, 1555e9),
-    Chip("H100", ("NVIDIA H100",), 989.4e12, 80 * _GIB, 3350e9),
-    Chip("H100 PCIe", ("NVIDIA H100 PCIe",), 756.5e12, 80 * _GIB, 2000e9),
-    Chip("H100 NVL", ("NVIDIA H100 NVL",), 835.5e12, 94 * _GIB, 3900e9),
-    Chip("H200", ("NVIDIA H200",), 989.4e12, 141 * _GIB, 4800e9),
-    Chip("H200 NVL", ("NVIDIA H200 NVL",), 835.5e12, 141 * _GIB, 4800e9),
+    *GPUS.values(),
+    Chip("A100 PCIe", ("NVIDIA A100 80GB PCIe",), 312e12, 80 * _GIB, 1935e9,
+         capability=8.0),
+    Chip("H100 PCIe", ("NVIDIA H100 PCIe",), 756.5e12, 80 * _GIB, 2000e9,
+         capability=9.0),
+    Chip("H200 NVL", ("NVIDIA H200 NVL",), 835.5e12, 141 * _GIB, 4800e9,
+         capability=9.0),
 )  # fmt: skip
 """All chips with known specifications."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Topology:
-    """A slice of a TPU, or several equal ones."""
-
-    chip: Chip
-    shape: tuple[int, ...]
-    slices: int = 1
-
-    @property
-    def name(self) -> str:
-        """Name of one slice in libtpu: `v5p:4x4x4`."""
-        return f"{self.chip.name}:{'x'.join(map(str, self.shape))}"
-
-    @property
-    def size(self) -> int:
-        """Chips of all slices."""
-        return math.prod(self.shape) * self.slices
-
-    def __str__(self) -> str:
-        return self.name if self.slices == 1 else f"{self.name}*{self.slices}"
 
 
 def chip_of(kind: str) -> Chip | None:
@@ -118,127 +146,13 @@ def chip_of(kind: str) -> Chip | None:
         (len(prefix), chip)
         for chip in CHIPS
         for prefix in chip.kinds
-        if kind.startswith(prefix)
+        if _is_of(kind, prefix)
     ]
     return max(matches, key=lambda match: match[0])[1] if matches else None
 
 
-def known() -> str:
-    """Lists the known slices, one line per chip.
-
-    >>> print(known().splitlines()[1])
-    v5e  1x1 2x2 2x4 4x4 4x8 8x8 8x16 16x16
-    """
-    lines = []
-    for chip in TPUS.values():
-        shapes = [*chip.shapes]
-        if chip.is_cubic:
-            shapes += [shape for shape in _boxes(chip) if shape[2] <= 4 * shape[0]]
-        listed = " ".join("x".join(map(str, shape)) for shape in shapes[:12])
-        more = ""
-        if chip.is_cubic:
-            more = f" ... (boxes of 4x4x4, up to {chip.chips:,} chips)"
-        lines.append(f"{chip.name:<4} {listed}{more}")
-    return "\n".join(lines)
-
-
-def parse(text: str, *, where: str = "--topology") -> Topology:
-    """Parses a topology: `v5p:4x4x4`, or two slices of it, `v5p:4x4x4*2`.
-
-    Args:
-        text: chip, shape and number of slices.
-        where: name of the option, for messages.
-
-    Raises:
-        ConfigError: the chip is unknown, or has no slice of that shape.
-
-    >>> parse("v5p:4x4x4*2").size
-    128
-    >>> parse("v5e:3x4", where="slice")
-    Traceback (most recent call last):
-    specflow.ConfigError: slice: v5e has no slice 3x4. Expected a shape of its slices,
-    such as 2x4, 4x4 or 4x8.
-    """
-    parts = _FORM.fullmatch(text.strip().lower())
-    if parts is None or not parts["chip"]:
-        raise _diagnostic(where, f"got {text!r}", "a chip and a shape, as in v5p:4x4x4")
-    chip = TPUS.get(parts["chip"])
-    if chip is None:
-        raise _diagnostic(
-            where,
-            f"got {text!r}, and {parts['chip']} is an unknown chip",
-            f"one of {', '.join(TPUS)}, and a shape, as in v5p:4x4x4",
-            hint=did_you_mean(nearest(parts["chip"], TPUS)),
-        )
-    slices = parts["slices"]
-    if slices is not None and not (slices.isdecimal() and int(slices)):
-        raise _diagnostic(
-            where, f"got {slices!r} slices", "a whole number, as in v5p:4x4x4*2"
-        )
-    shape = parts["shape"] or ""
-    if not _SHAPE.fullmatch(shape):
-        raise _diagnostic(
-            where,
-            f"got {text!r}, without a shape of {chip.name}",
-            f"one such as {chip.name}:{_spelt(chip.shapes[3])}",
-        )
-    wanted = tuple(int(length) for length in shape.split("x"))
-    shapes = [*chip.shapes, *_boxes(chip)]
-    if wanted not in shapes:
-        *others, last = sorted(map(_spelt, _nearest_shapes(wanted, shapes)), key=_chips)
-        raise _diagnostic(
-            where,
-            f"{chip.name} has no slice {shape}",
-            f"a shape of its slices, such as {', '.join(others)} or {last}",
-        )
-    return Topology(chip, wanted, int(slices or 1))
-
-
-def _diagnostic(where: str, problem: str, expected: str, hint: str = "") -> ConfigError:
-    return ConfigError(
-        Diagnostic(
-            where,
-            problem,
-            expected=expected,
-            hint=hint,
-            code="topology",
-            origin="command line" if where.startswith("-") else "",
-        )
-    )
-
-
-def _spelt(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))
-
-
-def _chips(shape: str) -> tuple[int, str]:
-    return math.prod(map(int, shape.split("x"))), shape
-
-
-def _boxes(chip: Chip) -> list[tuple[int, ...]]:
-    """Boxes made of cubes, shortest side first, smallest box first."""
-    if not chip.is_cubic:
-        return []
-    sides = range(_LARGE, chip.chips // _LARGE**2 + 1, _LARGE)
-    boxes = []
-    for a, b in itertools.combinations_with_replacement(sides, 2):
-        if a * b * b > chip.chips:
-            continue
-        boxes += [(a, b, c) for c in range(b, chip.chips // (a * b) + 1, _LARGE)]
-    return sorted(boxes, key=lambda box: (math.prod(box), box))
-
-
-def _nearest_shapes(
-    wanted: tuple[int, ...], shapes: list[tuple[int, ...]]
-) -> list[tuple[int, ...]]:
-    """Returns the three most similar shapes, by the ratios of their sides."""
-
-    def distance(shape: tuple[int, ...]) -> tuple[float, int]:
-        sides = itertools.zip_longest(
-            sorted(shape, reverse=True), sorted(wanted, reverse=True), fillvalue=1
-        )
-        # A side of zero has no ratio.
-        ratios = (abs(math.log(a / b)) if a and b else 99.0 for a, b in sides)
-        return sum(ratios), math.prod(shape)
-
-    return sorted(shapes, key=distance)[:3]
+def _is_of(kind: str, prefix: str) -> bool:
+    """An L40 is no L4, and an RTX 4090 Laptop GPU no RTX 4090."""
+    if "GeForce" in prefix:
+        return kind == prefix
+    return kind.startswith(prefix) and not kind[len(prefix) :][:1].isdigit()

@@ -8,6 +8,7 @@ import pytest
 
 from specflow.diagnostics.errors import ConfigError, MachineError, UserCodeError
 from specflow.preflight.child_process import Question, ask, environment
+from specflow.runtime.topologies import parse
 
 JOB = Question("v5e:2x2", [["experiment=digits_mlp"]], compiles=False)
 
@@ -108,6 +109,17 @@ def test_without_libtpu_the_message_says_how_to_get_it(monkeypatch):
 
 
 def test_the_child_alone_is_told_of_a_tpu_that_is_not_there():
-    assert environment()["JAX_PLATFORMS"] == "cpu"
-    assert environment()["ALLOW_MULTIPLE_LIBTPU_LOAD"] == "1"
+    variables = environment(parse("v5e:2x2"))
+    assert variables["JAX_PLATFORMS"] == "cpu"
+    assert variables["JAX_ENABLE_COMPILATION_CACHE"] == "false"
+    assert variables["ALLOW_MULTIPLE_LIBTPU_LOAD"] == "1"
     assert "TPU_WORKER_HOSTNAMES" not in os.environ
+
+
+def test_the_child_sees_no_gpu_and_no_tpu_if_it_compiles_for_gpus(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    variables = environment(parse("h100:8"))
+    assert variables["JAX_PLATFORMS"] == "cpu"
+    assert variables["JAX_ENABLE_COMPILATION_CACHE"] == "false"
+    assert variables["CUDA_VISIBLE_DEVICES"] == ""
+    assert "TPU_WORKER_HOSTNAMES" not in variables

@@ -53,8 +53,10 @@ def attend(
     """
     mesh = jax.sharding.get_abstract_mesh()
     device = None if mesh.empty else mesh.abstract_device
-    kind = _chosen(kind, query, device, training)
-    if kind == "cudnn" and mesh.empty and not training:
+    is_portable = mesh.empty and not training
+    if kind != "cudnn" or not is_portable:
+        kind = _chosen(kind, query, device, training)
+    if kind == "cudnn" and is_portable:
         kind = "xla"
     kernel = {"xla": _xla, "cudnn": _cudnn, "splash": _splash}[kind]
     if kind == "xla" or training:
