@@ -42,7 +42,10 @@ def stats(arguments: argparse.Namespace) -> int:
             raise ConfigError(usage("--output", "is given with --split", "one of them"))
         statistics = opened.statistics((split,) if split else ("train", "eval"))
         fields |= statistics.to_json()
-        print(statistics_text(statistics))
+        parts, mixture = opened.mixture
+        if mixture is not None:
+            fields["mixture"] = mixture
+        print(statistics_text(statistics, parts=parts))
         if arguments.output is not None:
             fields["page"] = _write_page(opened, arguments.output)
     return 0

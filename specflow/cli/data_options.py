@@ -54,9 +54,9 @@ SHOWING_DATA = (
     *_COMMON,
     Option(
         "--split",
-        choices=["train", "eval", "test"],
+        metavar="{train,eval,test,SET}",
         default="train",
-        help="split of the data; train by default",
+        help="split of the data, or the name of an evaluation set; train by default",
     ),
     Option(
         "--rows",
@@ -70,8 +70,8 @@ STATISTICS = (
     *_COMMON,
     Option(
         "--split",
-        choices=["train", "eval", "test"],
-        help="only this split; train and eval by default",
+        metavar="{train,eval,test,SET}",
+        help="only this split or evaluation set; train and eval by default",
     ),
     _PAGE,
 )

@@ -19,6 +19,7 @@ from specflow.diagnostics.rendering import line, to_plain
 from specflow.estimator import Estimator
 from specflow.executor import fingerprint as combined
 from specflow.executor import to_tree
+from specflow.exploration.mixture_parts import mixture_json, mixture_rows
 from specflow.output import Checkpointer
 from specflow.output.checkpoint.disk_space import bytes_of
 from specflow.runtime.filesystem import expanded
@@ -59,6 +60,9 @@ def check(composed: "Composed", *, fingerprint: bool = False) -> dict[str, Any]:
         print(columns(_column_rows(data.columns)))
         print()
     optimizer = getattr(config.optimizer, "name", None) or config.optimizer.path
+    if mixture := mixture_rows(data):
+        print(columns(mixture, right=range(1, 4)))
+        print()
     modes = mode_rows(estimator, data, optimizer=optimizer)
     print(columns(modes))
     print()
@@ -77,6 +81,7 @@ def check(composed: "Composed", *, fingerprint: bool = False) -> dict[str, Any]:
         print(line(warning, kind="warning"), file=sys.stderr)
     return {
         **({} if data.columns is None else {"columns": data.columns.to_json()}),
+        **({} if not mixture else {"mixture": mixture_json(data)}),
         "modes": as_dicts(modes),
         **table.to_plain(),
         "warm_start": None if warm_plan is None else warm_plan.to_plain(),

@@ -10,7 +10,7 @@ import yaml
 from specflow.columns import FittedColumns
 from specflow.commands import jax_session
 from specflow.commands.warm_columns import columns_to_start, report_start
-from specflow.config.sections.table import TableConfig
+from specflow.config.sections.mixture import tables_of
 from specflow.data import Data, build_data
 from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.distributed import collectives
@@ -26,15 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["data_of_run", "data_to_train", "stored_columns", "write_columns"]
 
-_OF_COLUMNS = (
-    "data.columns",
-    "data.features",
-    "data.joined",
-    "data.labels",
-    "data.missing",
-    "data.weights",
-)
-"""Beginnings of the keys that decide how columns are fitted."""
+_OF_COLUMNS = ("columns", "features", "joined", "labels", "missing", "weights")
+"""Beginnings of the keys of a table that decide how its columns are fitted."""
 
 
 def data_to_train(composed: "Composed", shared: "SharedParts | None" = None) -> Data:
@@ -55,7 +48,7 @@ def data_to_train(composed: "Composed", shared: "SharedParts | None" = None) -> 
     jax_session.show_warnings()
     config = composed.config
     build = build_data if shared is None else shared.build_data
-    if not isinstance(config.data, TableConfig):
+    if not tables_of(config.data):
         jax_session.start(composed)
         return build(config.data)
     here = place(config.mesh.processes)
@@ -95,7 +88,7 @@ def data_of_run(
     """
     jax_session.show_warnings()
     config, stored = composed.config, None
-    if isinstance(config.data, TableConfig):
+    if tables := tables_of(config.data):
         here = place(config.mesh.processes)
         gathers = here is not None and here.count > 1
         if gathers:
@@ -105,7 +98,10 @@ def data_of_run(
         if (
             stored is not None
             and config.data.refit
-            and composed.origins.get("data.refit", "").startswith("override ")
+            and any(
+                composed.origins.get(f"{key}.refit", "").startswith("override ")
+                for key in tables
+            )
         ):
             return _refitted(build_data(config.data, needs_labels=needs_labels), stored)
     return build_data(
@@ -162,7 +158,8 @@ def _refuse_changed_columns(composed: "Composed", run: RunDirectory) -> None:
             code="table-changed",
         )
         for change in changes(run.load_config(), yaml.safe_load(composed.yaml()))
-        if change.key.startswith(_OF_COLUMNS)
+        for table in tables_of(config.data)
+        if change.key.startswith(tuple(f"{table}.{name}" for name in _OF_COLUMNS))
     ]
     if diagnostics:
         raise DataError(*diagnostics)

@@ -33,6 +33,7 @@ from specflow.distributed import collectives, failure, launcher_link
 from specflow.estimator import Estimator, declared_specs
 from specflow.estimator.synchronized_inputs import agree_on_rows
 from specflow.executor.device_loops import DeviceLoops, run_alone
+from specflow.exploration.mixture_parts import mixture_note
 from specflow.lifecycle import WarmPlan
 from specflow.output import (
     AsyncReporters,
@@ -272,7 +273,11 @@ def _announce(
         print(default, file=sys.stderr)
     print(_headline(composed.config, run, estimator, step), file=sys.stderr)
     config = estimator.experiment or composed.config
-    for note in (_epochs_note(estimator), _batch_size_note(config, estimator, step)):
+    for note in (
+        mixture_note(data),
+        _epochs_note(estimator),
+        _batch_size_note(config, estimator, step),
+    ):
         if note:
             print(f"note: {note}", file=sys.stderr)
     diagnostics = [

@@ -17,7 +17,7 @@ from specflow.output import (
     efficiency,
     print_result,
 )
-from specflow.output.checkpoint.checkpoint_directory import rows_seen
+from specflow.output.checkpoint.checkpoint_directory import part_rows_seen, rows_seen
 from specflow.output.report.matrix_names import ClassNames
 
 __all__ = ["TrainResult"]
@@ -50,6 +50,8 @@ class TrainResult:
     """Steps that the loss scale skipped; None: there is no dynamic scale."""
     rows_seen: int | None
     """Training rows seen over all starts of the run; None: the input does not say."""
+    part_rows_seen: dict[str, int]
+    """Those of each part of a mixture; empty: the data is none."""
     recoveries: int
     """Times that training resumed after a device failed."""
     is_pruned: bool
@@ -113,7 +115,8 @@ class TrainResult:
                 name: export.to_json(run.path) for name, export in exports.items()
             },
             skipped_steps=estimator.skipped_steps,
-            rows_seen=_rows_seen(estimator, step),
+            rows_seen=rows_seen(place := _place(estimator, step)),
+            part_rows_seen=part_rows_seen(place),
             recoveries=estimator.recoveries,
             is_pruned=is_pruned,
         )
@@ -183,6 +186,8 @@ class TrainResult:
             events["best"] = self.best._asdict()
         if self.rows_seen is not None:
             events["rows_seen"] = self.rows_seen
+        if self.part_rows_seen:
+            events["part_rows_seen"] = self.part_rows_seen
         if self.skipped_steps is not None:
             events["skipped_steps"] = self.skipped_steps
         if self.recoveries:
@@ -195,7 +200,10 @@ class TrainResult:
         """Rows below the metrics and times."""
         facts = self.efficiency.facts()
         if self.rows_seen is not None:
-            facts["rows seen"] = f"{self.rows_seen:,}"
+            parts = [f"{name} {rows:,}" for name, rows in self.part_rows_seen.items()]
+            facts["rows seen"] = f"{self.rows_seen:,}" + (
+                f": {', '.join(parts)}" if parts else ""
+            )
         if self.stopped_early is not None:
             facts["stopped early"] = self.stopped_early
         if self.best is not None:
@@ -218,9 +226,9 @@ class TrainResult:
         return facts
 
 
-def _rows_seen(estimator: Estimator, step: int) -> int | None:
-    """Rows of the input that the last checkpoint counts; None if it does not."""
+def _place(estimator: Estimator, step: int) -> dict[str, Any] | None:
+    """The place in the input of the last checkpoint; None if there is none."""
     try:
-        return rows_seen(estimator.checkpoints.data_position(step))
+        return estimator.checkpoints.data_position(step)
     except CheckpointError:  # Nothing is saved, or it has just been removed.
         return None

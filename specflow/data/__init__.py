@@ -1,15 +1,18 @@
 """Data: sources of rows, chunks of training batches, and evaluation batches."""
 
 from specflow.data.batch import Batch, EvalBatches
-from specflow.data.build_sources import Data, build_data
+from specflow.data.build_sources import build_data
 from specflow.data.digest import (
     block_digests,
     compared_blocks,
     row_digests,
     row_forms,
 )
+from specflow.data.experiment_data import Data
 from specflow.data.input_kinds import as_source
 from specflow.data.input_length import epoch_length, no_epochs
+from specflow.data.joined_source import JoinedSource
+from specflow.data.mixture import MixtureSource
 from specflow.data.narrowing import checked_batch, narrowed
 from specflow.data.pipeline import TrainBatches, TrainInput, as_train_batches
 from specflow.data.plan import WHOLE, BatchPlan, Share
@@ -34,6 +37,8 @@ __all__ = [
     "Data",
     "DigestedSource",
     "EvalBatches",
+    "JoinedSource",
+    "MixtureSource",
     "RawRows",
     "RowSpec",
     "Share",

@@ -1,7 +1,7 @@
 """Builds the sources of an experiment from its `data` section."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from specflow.columns import FittedColumns
@@ -14,129 +14,21 @@ from specflow.config.sections.data_sources import (
     TextConfig,
     WineConfig,
 )
+from specflow.config.sections.mixture import MixtureConfig
 from specflow.config.sections.table import SplitConfig, TableConfig
 from specflow.data import byte_text, npz, sklearn_sets
-from specflow.data.array_tree import named_leaves
+from specflow.data.experiment_data import PARTS, Data
 from specflow.data.input_kinds import as_source
+from specflow.data.mixed_data import mixed_data
 from specflow.data.source import Source
 from specflow.data.table import table_data
 from specflow.diagnostics import user_code
 from specflow.diagnostics.errors import DataError, Diagnostic, did_you_mean, nearest
 from specflow.runtime.typing import describe
 
-__all__ = ["Data", "build_data"]
+__all__ = ["build_data"]
 
-_PARTS = ("train", "eval")
-_SPLITS = (*_PARTS, "test")
 _EXPECTED = '{"train": (features, labels), "eval": (features, labels)}'
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Data:
-    """The data of an experiment: rows to train on and rows to evaluate on.
-
-    Raises:
-        DataError: the two do not have the same arrays.
-    """
-
-    train: Source
-    eval: Source
-    shuffle: bool = True
-    """Training reads its rows in a new order every epoch."""
-    needs_labels: bool = True
-    """Rows to evaluate must have labels; rows to predict need none."""
-    sets: Mapping[str, Source] = dataclasses.field(default_factory=dict)
-    """Further rows to evaluate on, reported apart, by name."""
-    make_test: Callable[[], Source] | None = None
-    """Reads the test split, which nothing else does; None: there is none."""
-    columns: FittedColumns | None = None
-    """Fitted columns that made the features; None: they are no table's."""
-
-    def __post_init__(self) -> None:
-        others = {"eval data": self.eval}
-        others |= {f"evaluation set {name}": rows for name, rows in self.sets.items()}
-        diagnostics = [
-            diagnostic
-            for where, rows in others.items()
-            for diagnostic in self._differences(where, rows)
-        ]
-        diagnostics += [
-            Diagnostic(
-                f"data.eval_sets.{name}",
-                "has the name of a split",
-                expected=f"a name other than {', '.join(_SPLITS)}",
-                code="rule",
-            )
-            for name in self.sets
-            if name in _SPLITS
-        ]
-        if diagnostics:
-            raise DataError(*diagnostics)
-
-    def _differences(self, where: str, rows: Source) -> list[Diagnostic]:
-        """Compares the arrays of some rows with those of the training rows."""
-        train, held = (
-            {path: describe(row) for path, row in named_leaves(*source.spec())}
-            for source in (self.train, rows)
-        )
-        return [
-            Diagnostic(
-                f"{where}, {path}",
-                f"a row is {held[path]}" if path in held else "is missing",
-                expected=f"{train[path]}, as in the training data"
-                if path in train
-                else "no such array, as in the training data",
-                code="data-differs",
-            )
-            for path in sorted(train.keys() | held.keys())
-            if train.get(path) != held.get(path)
-            and (self.needs_labels or path in held or not _is_label(path))
-        ]
-
-    def evaluated(self) -> dict[str, Source]:
-        """All rows to evaluate on while training: those of `eval`, then the sets."""
-        return {"eval": self.eval, **self.sets}
-
-    def split(self, name: str) -> Source:
-        """Rows of a split, in their own order.
-
-        Args:
-            name: `train`, `eval`, `test`, or the name of an evaluation set.
-
-        Raises:
-            DataError: there is no such split.
-        """
-        known = {"train": self.train, **self.evaluated()}
-        if name in known:
-            return known[name]
-        if name != "test":
-            names = [*known, *(["test"] if self.make_test is not None else [])]
-            raise DataError(
-                Diagnostic(
-                    f"--split {name}",
-                    "this data has no such split or evaluation set",
-                    expected=f"one of {', '.join(names)}",
-                    hint=did_you_mean(nearest(name, names)),
-                    origin="command line",
-                    code="data-empty",
-                )
-            )
-        if self.make_test is None:
-            raise DataError(
-                Diagnostic(
-                    "--split test",
-                    "this data has no test split",
-                    expected="train or eval",
-                    hint="data=table declares one: data.split.test=0.1.",
-                    origin="command line",
-                    code="data-empty",
-                )
-            )
-        return self.make_test()
-
-
-def _is_label(path: str) -> bool:
-    return path.partition(".")[0] == "labels"
 
 
 def build_data(
@@ -172,6 +64,16 @@ def build_data(
     """
     if isinstance(config, Target | Component):
         return _from_target(config, needs_labels=needs_labels)
+    if isinstance(config, MixtureConfig):
+        return mixed_data(
+            config,
+            build_data,
+            needs_labels=needs_labels,
+            needs_train=needs_train,
+            columns=columns,
+            same_files=same_files,
+            start=start,
+        )
     if isinstance(config, TableConfig):
         table = table_data(
             config,
@@ -313,14 +215,14 @@ def _from_target(config: Target | Component, *, needs_labels: bool) -> Data:
                 code="target-result",
             )
         )
-    if set(value) != set(_PARTS):
-        odd = [key for key in value if key not in _PARTS]
+    if set(value) != set(PARTS):
+        odd = [key for key in value if key not in PARTS]
         raise DataError(
             Diagnostic(
                 config.path,
                 f"returned a dict of {', '.join(map(str, value)) or 'nothing'}",
                 expected=_EXPECTED,
-                hint=did_you_mean(nearest(str(odd[0]), _PARTS)) if odd else "",
+                hint=did_you_mean(nearest(str(odd[0]), PARTS)) if odd else "",
                 code="target-result",
             )
         )

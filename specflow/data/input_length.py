@@ -5,6 +5,7 @@ from typing import Any
 
 from specflow.config.epochs import EpochLength
 from specflow.data.input_kinds import as_source
+from specflow.data.row_order import epoch_rows
 from specflow.diagnostics.errors import DataError, Diagnostic
 
 __all__ = ["epoch_length", "no_epochs"]
@@ -39,7 +40,7 @@ def epoch_length(
     row = 0 if place.get("ended") else place.get("rows")
     if row is None:
         row = step * batch_size
-    return EpochLength.at(len(source), batch_size=batch_size, step=step, row=row)
+    return EpochLength.at(epoch_rows(source), batch_size=batch_size, step=step, row=row)
 
 
 def no_epochs(where: str, value: Any) -> DataError:

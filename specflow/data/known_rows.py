@@ -13,6 +13,8 @@ from specflow.config.sections.data_sources import (
     NpzConfig,
     WineConfig,
 )
+from specflow.config.sections.mixture import MixtureConfig
+from specflow.data.mixture import mixture_epoch, mixture_weights
 from specflow.diagnostics.errors import SpecflowError
 from specflow.runtime.filesystem import expanded
 
@@ -28,21 +30,35 @@ _ROWS = {
 
 
 def known_rows(config: Any) -> int | None:
-    """Returns the number of training rows of a `data` section; None: it takes a read.
+    """Returns the rows of an epoch of a `data` section; None: it takes a read.
 
-    That of the data sets of scikit-learn is fixed, and that of an `.npz` file is in the
-    headers of its arrays.
+    Those of the data sets of scikit-learn are fixed, and those of an `.npz` file are in
+    the headers of its arrays. Those of a mixture follow from its parts.
 
     >>> known_rows(DigitsConfig()), known_rows(WineConfig(eval_fraction=0.5))
     (1438, 89)
     """
     if isinstance(config, HeldOutConfig):
-        rows = _ROWS.get(type(config))
+        kinds = type(config).__mro__  # A part of a mixture is a subclass.
+        rows = next((_ROWS[kind] for kind in kinds if kind in _ROWS), None)
         return None if rows is None else rows - round(rows * config.eval_fraction)
+    if isinstance(config, MixtureConfig):
+        return _epoch_of_mixture(config)
     if isinstance(config, NpzConfig):
         with contextlib.suppress(SpecflowError, OSError, ValueError, KeyError):
             return _rows_of_npz(config)
     return None
+
+
+def _epoch_of_mixture(config: MixtureConfig) -> int | None:
+    sizes = {name: known_rows(part) for name, part in config.parts.items()}
+    known = {name: rows for name, rows in sizes.items() if rows}
+    if len(known) < len(sizes):
+        return None
+    weights = mixture_weights(
+        known, config.weights, temperature=config.temperature, limit=config.limit
+    )
+    return mixture_epoch([*known.values()], weights, config.epoch)
 
 
 def _rows_of_npz(config: NpzConfig) -> int | None:

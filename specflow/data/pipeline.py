@@ -40,6 +40,10 @@ class TrainInput(Protocol):
         """The position before `step`, as JSON, to be saved with a checkpoint."""
         ...
 
+    def part_rows(self, step: int) -> dict[str, int]:
+        """Rows of each part of a mixture before `step`; empty if it is none."""
+        ...
+
     def give_back(self, step: int) -> None:
         """Returns batches that were drawn for `step` and later steps.
 
@@ -101,12 +105,11 @@ class TrainBatches:
 
     def state(self, step: int) -> dict[str, Any]:
         """The position before `step`, which determines the rest of the stream."""
-        return {
-            "next_step": step,
-            "rows": self._plan.position(step),
-            "epoch": self._plan.epoch(step),
-            "seed": self._plan.seed,
-        }
+        return self._plan.place(step)
+
+    def part_rows(self, step: int) -> dict[str, int]:
+        """Rows of each part of a mixture before `step`; empty if it is none."""
+        return self._plan.part_rows(step)
 
     def give_back(self, step: int) -> None:
         """Does nothing: rows are drawn by their numbers."""
@@ -206,6 +209,7 @@ def as_train_batches(
             start_step=start_step,
             # Positions of old versions have no rows: assume this batch size.
             start_row=0 if place.get("ended") else place.get("rows"),
+            place=place,
         )
         return TrainBatches(
             plan, steps_per_chunk=steps_per_chunk, start_step=start_step

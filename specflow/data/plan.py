@@ -2,14 +2,16 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from specflow.data.array_tree import map_leaves, named_leaves
+from specflow.data.joined_source import JoinedSource
 from specflow.data.narrowing import checked_batch
-from specflow.data.row_order import FullOrder, OrderedSource, RowOrder
+from specflow.data.row_order import PlacedOrder, epoch_rows, order_of, stream_rows
 from specflow.data.source import ArraySource, Source
 from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.runtime.typing import Tree
@@ -73,6 +75,7 @@ class BatchPlan:
         share: which parts of each batch this process reads.
         start_step: s, a step whose place in the stream is known.
         start_row: r, rows of the stream before that step; None: s * b.
+        place: `place` of the plan of the run that is resumed, if there is one.
 
     Raises:
         DataError: the processes cannot share the batch evenly.
@@ -93,6 +96,7 @@ class BatchPlan:
         share: Share = WHOLE,
         start_step: int = 0,
         start_row: int | None = None,
+        place: Mapping[str, Any] | None = None,
     ):
         self.source = source
         self.batch_size = batch_size
@@ -101,11 +105,10 @@ class BatchPlan:
         self._share = share.rows(batch_size)
         row = start_step * batch_size if start_row is None else start_row
         self._first_row = row - start_step * batch_size
-        self._order: RowOrder = (
-            source.row_order(seed, shuffle=shuffle)
-            if isinstance(source, OrderedSource)
-            else FullOrder(len(source), seed, shuffle=shuffle)
-        )
+        self._size = epoch_rows(source)
+        self._order = order_of(source, seed, shuffle=shuffle)
+        if place and isinstance(self._order, PlacedOrder):
+            self._order = self._order.resumed(place)
 
     def position(self, step: int) -> int:
         """Rows of the stream before those that a step sees, over all processes."""
@@ -113,21 +116,35 @@ class BatchPlan:
 
     def epoch(self, step: int) -> int:
         """The epoch, counted from 0, of the first row that a step sees."""
-        return self.position(step) // len(self.source)
+        return self.position(step) // self._size
+
+    def place(self, step: int) -> dict[str, Any]:
+        """The position before a step, as JSON; it determines the rest of the stream."""
+        rows = self.position(step)
+        place = {
+            "next_step": step,
+            "rows": rows,
+            "epoch": rows // self._size,
+            "seed": self.seed,
+        }
+        if isinstance(self._order, PlacedOrder):
+            place |= self._order.place(rows)
+        return place
+
+    def part_rows(self, step: int) -> dict[str, int]:
+        """Rows of each part of a mixture before a step; empty if it is none."""
+        order = self._order
+        is_placed = isinstance(order, PlacedOrder)
+        return order.part_rows(self.position(step)) if is_placed else {}
 
     def row_ids(self, first_step: int, steps: int) -> npt.NDArray[np.int64]:
         """Row numbers "steps b" that this process reads for some consecutive steps."""
-        size, b = len(self.source), self.batch_size
+        b = self.batch_size
         position, stop = self.position(first_step), self.position(first_step + steps)
         # A chunk may begin before the stream does; those steps are never entered.
-        parts = [np.zeros(min(max(0, -position), steps * b), np.int64)]
-        position = max(0, position)
-        while position < stop:
-            epoch, offset = divmod(position, size)
-            part = self._order.rows(epoch, offset, offset + stop - position)
-            parts.append(part)
-            position += len(part)
-        return np.concatenate(parts).reshape(steps, b)[:, self._share]
+        before = np.zeros(min(max(0, -position), steps * b), np.int64)
+        rows = stream_rows(self._order, self._size, max(0, position), stop)
+        return np.concatenate([before, rows]).reshape(steps, b)[:, self._share]
 
     def rows(self, first_step: int, steps: int) -> tuple[Tree, Tree]:
         """Features and labels of some consecutive steps, each array "steps b ..."."""
@@ -137,7 +154,7 @@ class BatchPlan:
             return array.reshape(*ids.shape, *array.shape[1:])
 
         taken = self.source.take(ids.reshape(-1))
-        if not isinstance(self.source, ArraySource):
+        if not isinstance(self.source, ArraySource | JoinedSource):
             # It may give the same memory, filled anew, for the next rows.
             taken = map_leaves(np.array, taken)
         where = f"batches from step {first_step}"

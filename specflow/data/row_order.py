@@ -2,13 +2,23 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BlockOrder", "FullOrder", "OrderedSource", "RowOrder", "Window"]
+__all__ = [
+    "BlockOrder",
+    "FullOrder",
+    "OrderedSource",
+    "PlacedOrder",
+    "RowOrder",
+    "Window",
+    "epoch_rows",
+    "order_of",
+    "stream_rows",
+]
 
 RowIds = npt.NDArray[np.int64]
 _RAMP = 3
@@ -36,6 +46,64 @@ class OrderedSource(Protocol):
     def row_order(self, seed: int, *, shuffle: bool) -> RowOrder:
         """The order of training."""
         ...
+
+
+@runtime_checkable
+class PlacedOrder(RowOrder, Protocol):
+    """A `RowOrder` that continues from a place of an order with other settings."""
+
+    def place(self, rows: int) -> dict[str, Any]:
+        """The state of the order that a checkpoint keeps.
+
+        Args:
+            rows: rows of the stream before the checkpoint, over all epochs.
+        """
+        ...
+
+    def part_rows(self, rows: int) -> dict[str, int]:
+        """Part -> how many of the first rows of the stream are its."""
+        ...
+
+    def resumed(self, place: Mapping[str, Any]) -> Self:
+        """The order that continues from a checkpoint.
+
+        Args:
+            place: place in the data; without one of such an order it is ignored.
+        """
+        ...
+
+
+def order_of(source: Any, seed: int, *, shuffle: bool) -> RowOrder:
+    """The order of training on the rows of a `Source`."""
+    if isinstance(source, OrderedSource):
+        return source.row_order(seed, shuffle=shuffle)
+    return FullOrder(len(source), seed, shuffle=shuffle)
+
+
+def epoch_rows(source: Any) -> int:
+    """Rows of an epoch of a `Source`: all of them, unless it says otherwise."""
+    return getattr(source, "epoch_rows", len(source))
+
+
+def stream_rows(order: RowOrder, size: int, start: int, stop: int) -> RowIds:
+    """Row numbers at some positions of the stream of epoch after epoch, int64 "n".
+
+    Args:
+        order: of the rows of an epoch.
+        size: rows of an epoch.
+        start: first position.
+        stop: position after the last one.
+
+    >>> stream_rows(FullOrder(3, seed=0, shuffle=False), 3, 2, 7)
+    array([2, 0, 1, 2, 0])
+    """
+    parts = [np.array([], np.int64)]
+    while start < stop:
+        epoch, offset = divmod(start, size)
+        part = order.rows(epoch, offset, min(size, offset + stop - start))
+        parts.append(part)
+        start += len(part)
+    return np.concatenate(parts)
 
 
 class FullOrder:

@@ -137,6 +137,10 @@ class StreamBatches:
             place["ended"] = True
         return place
 
+    def part_rows(self, step: int) -> dict[str, int]:
+        """Empty: batches of an iterable have no parts."""
+        return {}
+
     def give_back(self, step: int) -> None:
         """Returns batches that were drawn for `step` and later steps."""
         place = self._places.get(step, {})

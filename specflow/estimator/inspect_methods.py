@@ -70,6 +70,7 @@ class InspectMethods(EstimatorParts):
             shuffle=self.config.shuffle,
             start_step=start,
             start_row=place.get("rows"),
+            place=place,
         )
         return plan.row_ids(step - 1, 1)[0]
 

@@ -60,6 +60,7 @@ class Watcher:
         config: intervals of reports and summaries.
         rows: rows of a batch, for the examples per second of the log.
         length: of an epoch, which reports have then; None: it is not known.
+        part_rows: step -> rows of each part of a mixture, which reports have.
         report: takes (step, "train", {"loss": ...}).
         summarize: takes the same, for TensorBoard.
         clock: returns the time in seconds; replaced in tests.
@@ -71,6 +72,7 @@ class Watcher:
         *,
         rows: int,
         length: EpochLength | None = None,
+        part_rows: Callable[[int], Mapping[str, int]] = lambda _: {},
         report: loop.MetricsCallback | None = None,
         summarize: loop.MetricsCallback | None = None,
         clock: Callable[[], float] = time.perf_counter,
@@ -82,6 +84,7 @@ class Watcher:
         )
         self._summary_every = config.save_summary_steps
         self._rows, self._length, self._clock = rows, length, clock
+        self._part_rows = part_rows
         self._report, self._summarize = report, summarize
         self.skipped: list[int] | None = [] if is_dynamic else None
         """Numbers of the steps that this call skipped; None: the scale is static."""
@@ -113,7 +116,7 @@ class Watcher:
             for step, loss in self._reported.at(steps, losses, due):
                 if self._report is not None:
                     others = step_metrics(step) | self._skips(step)
-                    metrics = {"loss": loss, **others, **self._epochs(step)}
+                    metrics = {"loss": loss, **others, **self._progress(step)}
                     try:
                         self._report(step, "train", metrics)
                     except Exception as error:
@@ -189,9 +192,13 @@ class Watcher:
         if count := self._skips(step).get("skipped_steps"):
             _LOG.info("step %d: %d steps skipped so far", step, count)
 
-    def _epochs(self, step: int) -> dict[str, float]:
-        """Returns the epochs seen after a step, if their length is known."""
-        return {} if self._length is None else {"epoch": self._length.seen_after(step)}
+    def _progress(self, step: int) -> dict[str, float]:
+        """Returns the epochs seen after a step, if their length is known, and rows."""
+        epochs: dict[str, float] = {}
+        if self._length is not None:
+            epochs["epoch"] = self._length.seen_after(step)
+        parts = self._part_rows(step)
+        return epochs | {f"rows/{name}": rows for name, rows in parts.items()}
 
     def _skips(self, step: int) -> dict[str, int]:
         """Returns the number of steps skipped so far, if the loss scale is dynamic."""

@@ -190,6 +190,9 @@ class TrainTogether:
             return places[0]
         return {"next_step": step, "processes": places}
 
+    def part_rows(self, step: int) -> dict[str, int]:
+        return self._batches.part_rows(step)
+
     def give_back(self, step: int) -> None:
         """Returns the batches of `step` and later ones to the input."""
         self._batches.give_back(step)

@@ -133,6 +133,9 @@ class _Recorded:
     def state(self, step: int) -> dict[str, Any]:
         return self._batches.state(step)
 
+    def part_rows(self, step: int) -> dict[str, int]:
+        return self._batches.part_rows(step)
+
     def give_back(self, step: int) -> None:
         self._batches.give_back(step)
 

@@ -293,6 +293,7 @@ class Training:
                     config,
                     rows=self._rows,
                     length=length,
+                    part_rows=batches.part_rows,
                     report=call.report,
                     summarize=summarize,
                 )

@@ -17,16 +17,25 @@ _MOST_TOP = 5
 _LONGEST = 24
 
 
-def statistics_text(statistics: DataStatistics) -> str:
-    """Returns a table of the numbers, and one of the texts; labels first."""
-    parts = [
+def statistics_text(
+    statistics: DataStatistics, *, parts: Sequence[Sequence[str]] = ()
+) -> str:
+    """Returns a table of the numbers, and one of the texts; labels first.
+
+    Args:
+        statistics: of some splits.
+        parts: rows of a table of the parts of a mixture.
+    """
+    lines = [
         ", ".join(f"{split}: {rows:,} rows" for split, rows in statistics.rows.items())
     ]
-    parts += [
+    lines += [
         f"note: every {every}th row of {split} was read"
         for split, every in statistics.every.items()
         if every > 1
     ]
+    if parts:
+        lines += ["", aligned(parts, right=range(1, 4))]
     quantiles = [f"{round(100 * q)}%" for q in QUANTILES]
     heads = ("count", "missing", "distinct", "mean", "std", "min", *quantiles, "max")
     numbers = [
@@ -38,10 +47,10 @@ def statistics_text(statistics: DataStatistics) -> str:
         *_rows(statistics, of_numbers=False),
     ]
     if len(texts) > 1:
-        parts += ["", aligned(texts, right=range(2, 5))]
+        lines += ["", aligned(texts, right=range(2, 5))]
     if len(numbers) > 1:
-        parts += ["", aligned(numbers, right=range(2, 13))]
-    return "\n".join(parts)
+        lines += ["", aligned(numbers, right=range(2, 13))]
+    return "\n".join(lines)
 
 
 def checks_text(results: Sequence[CheckResult]) -> str:

@@ -3,16 +3,18 @@
 import functools
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from specflow.config.experiment import ExperimentConfig
 from specflow.config.sections.data_sources import TextConfig
-from specflow.data import Data
+from specflow.data import Data, MixtureSource
 from specflow.data.row_order import OrderedSource
 from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.exploration.check_results import CheckResult
 from specflow.exploration.column_statistics import DataStatistics, data_statistics
 from specflow.exploration.data_checks import data_checks
 from specflow.exploration.data_page import DataContents
+from specflow.exploration.mixture_parts import mixture_json, mixture_rows
 from specflow.exploration.pipeline_speed import PipelineSpeed, pipeline_speed
 from specflow.exploration.shown_rows import ShownRow, shown_rows
 from specflow.exploration.split_columns import split_columns
@@ -47,9 +49,16 @@ class OpenedData:
         """The five checks, of training and evaluation rows."""
         splits = {split: self.columns(split) for split in ("train", "eval")}
         shuffle: bool | str = self._data.shuffle
-        if shuffle and isinstance(self._data.train, OrderedSource):
+        train = self._data.train
+        parts = train.parts.values() if isinstance(train, MixtureSource) else [train]
+        if shuffle and any(isinstance(part, OrderedSource) for part in parts):
             shuffle = "blocks"
         return data_checks(splits, data_statistics(splits), shuffle=shuffle)
+
+    @property
+    def mixture(self) -> tuple[list[tuple[str, ...]], dict[str, Any] | None]:
+        """The parts of a mixture, as a table and as plain values; empty if none."""
+        return mixture_rows(self._data), mixture_json(self._data)
 
     def shown(self, split: str, first: int, stop: int) -> list[ShownRow]:
         """Rows of a split, from `first` on and before `stop`.
@@ -68,7 +77,8 @@ class OpenedData:
                     code="usage",
                 )
             )
-        is_text = isinstance(self._config.data, TextConfig)
+        parts = getattr(self._config.data, "parts", {"": self._config.data})
+        is_text = all(isinstance(part, TextConfig) for part in parts.values())
         return shown_rows(self._data, split, slice(first, stop), is_text=is_text)
 
     def contents(self) -> DataContents:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from specflow.data import BatchPlan, Data, Source, TrainBatches
-from specflow.data.row_order import OrderedSource
+from specflow.data.row_order import OrderedSource, epoch_rows
 
 __all__ = ["PipelineSpeed", "pipeline_speed"]
 
@@ -56,7 +56,9 @@ class _Timed:
     def __init__(self, source: Source):
         self._source, self.seconds = source, 0.0
         self.spec, self.column = source.spec, source.column
-        if isinstance(source, OrderedSource):  # A table that is larger than memory.
+        self.epoch_rows = epoch_rows(source)
+        if isinstance(source, OrderedSource):
+            # A mixture, or a table that is larger than memory.
             self.row_order = source.row_order
 
     def __len__(self) -> int:

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from specflow.columns import FittedColumns, as_numbers, as_texts
-from specflow.data import Data, RawRows, Source
+from specflow.data import Data, JoinedSource, RawRows, Source
 from specflow.data.array_tree import named_leaves
+from specflow.data.joined_source import PART
 from specflow.runtime.typing import is_floating
 
 __all__ = ["SplitColumn", "SplitColumns", "class_names", "split_columns"]
@@ -107,6 +108,8 @@ def split_columns(data: Data, split: str) -> SplitColumns:
     ids = [
         SplitColumn(name, "id", "id", texts=as_texts(np.asarray(values)[::every]))
         for name, values in getattr(source, "ids", {}).items()
+        # Parts of a mixture are in every split: they identify no row.
+        if not (isinstance(source, JoinedSource) and name == PART)
     ]
     return SplitColumns(len(source), every, (*labels, *features, *ids))
 

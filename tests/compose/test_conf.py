@@ -15,6 +15,7 @@ CHOICES = [
 ]
 EXPERIMENTS = FOLDERS.choices("experiment")
 NO_DEFAULT = {
+    ("data", "mixture"): ["data.parts={a: {name: digits}}"],
     ("data", "npz"): ["data.train=a.npz", "data.eval=b.npz"],
     ("data", "table"): ["data.files=a.csv"],
 }

@@ -215,6 +215,18 @@ def test_arrays_of_ones_own_train_and_predict(folder):
     ]
 
 
+def test_a_mixture_of_ones_own_trains_and_evaluates_a_part(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    runpy.run_path("my_cherries.py")
+    commands = [line for line in LINES if re.search("cherries|runs/mixed", line)]
+    assert len(commands) == 3
+    for line in commands:
+        assert main(shlex.split(line)[1:]) == 0, capsys.readouterr().err
+    # min(770 / 0.7, 60 / 0.3) rows an epoch: 4 epochs are 20 steps of 40.
+    assert "rows seen" in (printed := capsys.readouterr().out)
+    assert re.search(r"rows seen +800: garden 240, market 560", printed)
+
+
 def test_a_file_of_ones_own_trains_and_is_served(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     runpy.run_path("my_pears.py")

@@ -35,18 +35,34 @@ def missing_inputs(
         origins: origins of its values.
         folder: folder from which relative paths are resolved.
     """
-    written = tree.get("data")
-    section = Slot.of_field(ExperimentConfig.model_fields["data"]).section(written)
+    slot = Slot.of_field(ExperimentConfig.model_fields["data"])
+    yield from _missing(slot, ("data",), tree.get("data"), origins, folder)
+
+
+def _missing(
+    slot: Slot, where: tuple[str, ...], written: Any, origins: Origins, folder: str
+) -> Iterator[Diagnostic]:
+    """Yields the errors of data, or of each part of a mixture."""
+    section = slot.section(written)
+    if section is None or not isinstance(written, dict):
+        return
+    parts = slot.child("parts", written)
+    if parts is not None and isinstance(written.get("parts"), dict):
+        for name, part in written["parts"].items():
+            if (of_part := parts.child(name, None)) is not None:
+                yield from _missing(
+                    of_part, (*where, "parts", str(name)), part, origins, folder
+                )
     for kind, key, what in _INPUTS:
-        value = written.get(key) if isinstance(written, dict) else None
-        if kind is not section or not isinstance(value, str):
+        value = written.get(key)
+        if not issubclass(section, kind) or not isinstance(value, str):
             continue
         path = os.path.join(folder, os.path.expanduser(value))
         exists = os.path.isfile(path) if what == "file" else os.path.isdir(path)
         if not exists and value != "stdlib":
-            origin = origins.nearest(("data", key))
+            origin = origins.nearest((*where, key))
             yield Diagnostic(
-                f"data.{key}",
+                ".".join((*where, key)),
                 f"there is no {what} {value!r}",
                 hint=absence_hint(os.path.expanduser(value)),
                 origin=origin.exact if origin else "",

@@ -21,7 +21,8 @@ from pydantic import BaseModel
 from specflow.compose.check.target_arguments import argument_diagnostics
 from specflow.compose.moved_names import new_names
 from specflow.compose.provenance import Origins
-from specflow.config.base import TARGET, Bound
+from specflow.compose.section_types import follow
+from specflow.config.base import TARGET, Bound, Target
 from specflow.config.experiment import ExperimentConfig
 from specflow.diagnostics import user_code
 from specflow.diagnostics.errors import Diagnostic, did_you_mean, nearest
@@ -311,10 +312,20 @@ def _targets(tree: Any) -> Iterator[tuple[Path, str, Any, dict[str, Any] | None]
     for keys, section in mappings(tree):
         path = tuple(map(str, keys))
         if TARGET in section:
-            arguments = {key: value for key, value in section.items() if key != TARGET}
+            others = {TARGET, *_fields_beside(path, tree)}
+            arguments = {
+                key: value for key, value in section.items() if key not in others
+            }
             yield path, TARGET, section[TARGET], arguments
         elif path == ("spec",) and "model_fn" in section:
             yield path, "model_fn", section["model_fn"], None
+
+
+def _fields_beside(path: Path, tree: Any) -> set[str]:
+    """Keys beside a target that are no arguments, such as the weight of a part."""
+    _, slot, _, section = follow(path, tree)
+    kind = slot.section(section) if slot is not None else None
+    return set() if kind is None else {*kind.model_fields} - {*Target.model_fields}
 
 
 def _section_at(config: ExperimentConfig, path: Path) -> Any:

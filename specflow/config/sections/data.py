@@ -54,6 +54,7 @@ DataConfig = by_name(
         "npz",
     ),
     Elsewhere("specflow.config.sections.table", "table"),
+    Elsewhere("specflow.config.sections.mixture", "mixture"),
     group="specflow.data",
 )
 """Value of `data:`: one of these by `name`, or a `_target_` that returns `{"train":

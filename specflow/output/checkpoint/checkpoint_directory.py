@@ -11,7 +11,7 @@ from specflow.output.checkpoint.saved_arrays import DamagedError
 from specflow.output.json_values import JsonObject
 from specflow.runtime.filesystem import absence_hint, expanded
 
-__all__ = ["PARAMS", "CheckpointDirectory", "located", "rows_seen"]
+__all__ = ["PARAMS", "CheckpointDirectory", "located", "part_rows_seen", "rows_seen"]
 
 PARAMS = "params"
 """Directory of the snapshots of the parameters, beside `checkpoints`."""
@@ -84,6 +84,15 @@ def rows_seen(data: Mapping[str, Any] | None) -> int | None:
     640
     """
     return ((data or {}).get("input") or {}).get("rows")
+
+
+def part_rows_seen(data: Mapping[str, Any] | None) -> dict[str, int]:
+    """Training rows of each part of a mixture seen since the input began.
+
+    Args:
+        data: of the metadata of a checkpoint.
+    """
+    return ((data or {}).get("input") or {}).get("parts") or {}
 
 
 def located(path: str | Path, *, key: str = "") -> tuple[Path, int | None]:
