@@ -170,9 +170,14 @@ class CategoryColumn:
         """Description of valid values."""
         return "a category" if self.identity is None else "an integer, as identity says"
 
+    @property
+    def takes_all(self) -> bool:
+        """True if every text is a category, or may be none."""
+        return self.identity is None and self.missing != "error"
+
     def bad_rows(self, texts: Sequence[str]) -> list[int]:
         """Rows of values that are no category, or may not miss."""
-        if self.identity is None and self.missing != "error":
+        if self.takes_all:
             return []
         return np.flatnonzero(CodedTexts.of(texts).mapped(self._is_bad)).tolist()
 

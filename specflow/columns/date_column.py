@@ -42,6 +42,9 @@ PERIODS: dict[str, tuple[int, int]] = {
 """Part -> its first value, and the number of its values; a year has no period."""
 
 
+_BY_DEFAULT: tuple[DatePart, ...] = ("year", "month", "day", "weekday")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DateColumn:
     """Fitted preprocessing of dates and times.
@@ -94,21 +97,54 @@ class DateColumn:
             indicator: None: if a training time is missing.
             **settings: further fields, which are not fitted.
         """
-        present = times[~np.isnat(times)]
-        if parts is None:
-            parts = ["year", "month", "day", "weekday"]
-            if (part_values(present, "hour") != 0).any():
-                parts = [*parts, "hour"]
-        column = cls(
-            parts=tuple(parts),
+        statistics = cls.statistics(
+            parts=parts, encoding=encoding, since=since, **settings
+        )
+        while statistics.passes_left:
+            statistics.add(times)
+            statistics.end_pass()
+        return cls.fitted(
+            statistics,
+            parts=parts,
             encoding=encoding,
             since=since,
-            indicator=len(present) < len(times) if indicator is None else indicator,
+            indicator=indicator,
+            **settings,
+        )
+
+    @classmethod
+    def statistics(
+        cls, *, parts: Sequence[DatePart] | None = None, **settings: Any
+    ) -> "DateStatistics":
+        """The empty statistics that `fitted` takes, to be filled block by block."""
+        return DateStatistics(
+            cls(
+                parts=(*_BY_DEFAULT, "hour") if parts is None else tuple(parts),
+                **settings,
+            )
+        )
+
+    @classmethod
+    def fitted(
+        cls,
+        statistics: "DateStatistics",
+        *,
+        parts: Sequence[DatePart] | None = None,
+        indicator: bool | None = None,
+        **settings: Any,
+    ) -> Self:
+        """Fits the column to statistics of the training split; see `fit`."""
+        if parts is None:
+            parts = [*_BY_DEFAULT, *(["hour"] if statistics.has_hour else [])]
+        missing = statistics.present < statistics.rows
+        column = cls(
+            parts=tuple(parts),
+            indicator=missing if indicator is None else indicator,
             **settings,
         )
         scales = {}
         for name in column.scaled:
-            number = NumberColumn.fit(column.numbers(present, name))
+            number = NumberColumn.fitted(statistics.numbers[name])
             scales[name] = (number.offset, number.divisor)
         return dataclasses.replace(column, scales=scales)
 
@@ -240,6 +276,46 @@ class DateColumn:
             "indicator" if self.indicator else "",
         ]
         return ", ".join(filter(None, parts))
+
+
+class DateStatistics:
+    """Statistics of the scaled parts of times, gathered block by block.
+
+    Args:
+        column: has all parts that may be features.
+    """
+
+    def __init__(self, column: DateColumn):
+        self._column = column
+        self.numbers = {name: NumberColumn.statistics() for name in column.scaled}
+        """Scaled part, or `since` -> its statistics."""
+        self.rows = self.present = 0
+        """Number of rows, and of times that are not missing."""
+        self.has_hour = False
+        """True if an hour is not 0."""
+        self._passes = 0
+
+    @property
+    def passes_left(self) -> int:
+        """Number of passes over all times that are still needed."""
+        own = 1 - self._passes
+        return max([own, *(each.passes_left for each in self.numbers.values())])
+
+    def add(self, times: Times) -> None:
+        """Adds a block of times, NaT where missing."""
+        present = times[~np.isnat(times)]
+        if not self._passes:
+            self.rows += len(times)
+            self.present += len(present)
+            self.has_hour |= bool((part_values(present, "hour") != 0).any())
+        for name, statistics in self.numbers.items():
+            statistics.add(self._column.numbers(present, name))
+
+    def end_pass(self) -> None:
+        """Ends a pass over all times."""
+        self._passes += 1
+        for statistics in self.numbers.values():
+            statistics.end_pass()
 
 
 def part_values(times: Times, part: str) -> npt.NDArray[np.int64]:

@@ -12,6 +12,7 @@ from specflow.columns.category_column import CategoryColumn
 from specflow.columns.cross_column import CrossColumn
 from specflow.columns.date_column import DateColumn
 from specflow.columns.embedding import Embedding
+from specflow.columns.joined_numbers import JoinedColumn, write_numbers
 from specflow.columns.label_column import LabelColumn
 from specflow.columns.number_column import NumberColumn
 from specflow.columns.one_hot import one_hot
@@ -148,25 +149,32 @@ class FittedColumns:
         width = sum(column.width for column in self.columns.values())
         features: dict[str, Any] = {}
         categories: dict[str, Any] = {}
+        numbers: list[JoinedColumn] = []
         start = 0
         for name, column in self._each():
             array: Any
-            if isinstance(column, CategoryColumn) and column.width:
-                array, is_one_hot = column.indices(parsed[name]), True
+            if isinstance(column, NumberColumn):
+                array = parsed[name]
+            elif isinstance(column, CategoryColumn) and column.width:
+                array = column.indices(parsed[name])
             else:
-                array, is_one_hot = column.apply(parsed[name]), False
+                array = column.apply(parsed[name])
             if not column.width:
                 (categories if column.embedding else features)[name] = array
                 continue
             if "x" not in features:
                 features["x"] = np.zeros((len(array), width), np.float32)
-            # In place: the features of all columns are not held twice.
-            out = features["x"][:, start : start + column.width]
+            place = slice(start, start + column.width)
             start += column.width
-            if is_one_hot:
-                one_hot(array, column.width, out=out)
+            # In place: the features of all columns are not held twice.
+            if isinstance(column, NumberColumn):
+                numbers.append((place.start, column, array))
+            elif isinstance(column, CategoryColumn):
+                one_hot(array, column.width, out=features["x"][:, place])
             else:
-                out[:] = array
+                features["x"][:, place] = array
+        if numbers:
+            write_numbers(features["x"], numbers)
         return features | ({"categories": categories} if categories else {})
 
     def kinds(self) -> str:

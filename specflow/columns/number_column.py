@@ -163,9 +163,11 @@ class NumberColumn:
 
     def outside(self, values: Numbers) -> npt.NDArray[np.bool_]:
         """Mask of numbers that the transform does not take, or that may not miss."""
+        if self.transform is None and self.fill is not None:
+            return np.zeros(len(values), np.bool_)
         missing = np.isnan(values)
         if self.transform is None:
-            return missing if self.fill is None else np.zeros(len(values), np.bool_)
+            return missing
         filled = np.where(missing, 1.0 if self.fill is None else self.fill, values)
         lowest = {"log": 0.0, "log1p": -1.0}.get(self.transform or "", -np.inf)
         wrong = self._clipped(filled) <= lowest
@@ -174,12 +176,14 @@ class NumberColumn:
     def transformed(self, values: Numbers) -> Numbers:
         """Numbers after filling, clipping and the transform, float64 "n"."""
         if self.fill is not None:
-            values = np.where(np.isnan(values), self.fill, values)
+            missing = np.isnan(values)
+            if missing.any():
+                values = np.where(missing, self.fill, values)
         values = self._clipped(values)
+        if self.transform is None:
+            return values
         with np.errstate(divide="ignore", invalid="ignore"):
-            if self.transform == "log":
-                return np.log(values)
-            return np.log1p(values) if self.transform == "log1p" else values
+            return np.log(values) if self.transform == "log" else np.log1p(values)
 
     def apply(self, values: Numbers) -> npt.NDArray[np.float32]:
         """Features of numbers, float32 "n width".
@@ -188,9 +192,9 @@ class NumberColumn:
             values: float64 "n", NaN where missing.
         """
         if self.edges is None:
-            moved = self.transformed(values)
             with np.errstate(over="ignore"):
-                scaled = (moved - self.offset) / self.divisor
+                scaled = self.transformed(values) - self.offset
+                scaled /= self.divisor
                 columns = [scaled.astype(np.float32)[:, None]]
         else:
             columns = [one_hot(self.indices(values), len(self.edges) + 1)]

@@ -71,10 +71,13 @@ class NumberStatistics:
             self.rows += len(values)
         for start in range(0, len(values), _CHUNK):
             block = values[start : start + _CHUNK]
-            missing = np.isnan(block)
-            present = block[~missing] if missing.any() else block
-            if len(present):
-                self._add_present(present)
+            # The least of numbers is NaN if one of them is, without a mask of all.
+            low = np.minimum.reduce(block)
+            if np.isnan(low):
+                block = block[~np.isnan(block)]
+                low = np.minimum.reduce(block, initial=math.inf)
+            if len(block):
+                self._add_present(block, float(low))
 
     def end_pass(self) -> None:
         """Ends a pass over all numbers."""
@@ -110,16 +113,18 @@ class NumberStatistics:
         """Quantiles of the transformed numbers."""
         return self._order.values()
 
-    def _add_present(self, present: Numbers) -> None:
+    def _add_present(self, present: Numbers, low: float) -> None:
         moved = self._transformed(present)
         if self._pass == 0:
             self.present += len(present)
             self._sums += exact_partials(present)
             if moved is not present:
                 self._moved_sums += exact_partials(moved)
-            self.low = min(self.low, float(moved.min()))
-            self.high = max(self.high, float(moved.max()))
+            low = low if moved is present else float(np.minimum.reduce(moved))
+            self.low = min(self.low, low)
+            self.high = max(self.high, float(np.maximum.reduce(moved)))
         if self._pass == 1 and self._wants_variance and self.low < self.high:
-            self._deviations += exact_partials((moved - self._moved_mean) ** 2)
+            deviations = moved - self._moved_mean
+            self._deviations += exact_partials(np.square(deviations, out=deviations))
         self._middle.add(present)
         self._order.add(moved)

@@ -4,6 +4,8 @@ The values are those of `specflow.columns.as_number` and `as_text` for each cell
 served rows take; a cell that Arrow may read otherwise is given to them.
 """
 
+import contextlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from specflow.columns import CodedTexts, as_numbers, as_texts
+from specflow.columns.raw_values import NUMBER
 
 __all__ = ["coded_texts", "has_texts", "leading_zeros", "numbers_of"]
 
 _EXACT = 2.0**53
 """Magnitude from which a text of digits may be no float64."""
+_NUMBER = re.compile(NUMBER)
 _FEW = 64
 """Number of cells that show whether a column is probably one of numbers."""
 
@@ -105,8 +109,8 @@ def leading_zeros(cells: Any) -> npt.NDArray[np.int64]:
 
     pc: Any = pyarrow.compute
     cells = cells.cast(pa.string())
-    # By the first byte: a regular expression takes ten times as long.
-    rows = _rows_that_begin_with(cells, b"0 \t")
+    # By the first bytes: a regular expression takes ten times as long.
+    rows = _rows_that_may_be_codes(cells)
     if not rows.size:
         return rows
     matching = pc.match_substring_regex(
@@ -115,15 +119,20 @@ def leading_zeros(cells: Any) -> npt.NDArray[np.int64]:
     return rows[matching.to_numpy(zero_copy_only=False)]
 
 
-def _rows_that_begin_with(cells: Any, characters: bytes) -> npt.NDArray[np.int64]:
-    """Rows of texts whose first byte is one of some characters."""
+def _rows_that_may_be_codes(cells: Any) -> npt.NDArray[np.int64]:
+    """Rows of texts that begin with a zero and a digit, or with a blank."""
     _, offsets, content = cells.buffers()
-    if content is None:
+    if content is None or not content.size:
         return np.array([], np.int64)
     starts = np.frombuffer(offsets, np.int32)[cells.offset :][: len(cells) + 1]
-    rows = np.flatnonzero(starts[1:] > starts[:-1])
-    first = np.frombuffer(content, np.uint8)[starts[rows]]
-    return rows[np.isin(first, np.frombuffer(characters, np.uint8))]
+    text = np.frombuffer(content, np.uint8)
+    first = text[np.minimum(starts[:-1], len(text) - 1)]
+    rows = np.flatnonzero((first == ord("0")) | (first == ord(" ")) | (first == 9))
+    # An empty text has the first byte of the next one.
+    lengths = starts[rows + 1] - starts[rows]
+    second = text[np.minimum(starts[rows] + 1, len(text) - 1)]
+    is_digit = (second >= ord("0")) & (second <= ord("9"))
+    return rows[(lengths > 1) & ((first[rows] != ord("0")) | is_digit)]
 
 
 def _numbers_of_texts(cells: Any, missing: Sequence[str]) -> Parsed:
@@ -138,15 +147,16 @@ def _numbers_of_texts(cells: Any, missing: Sequence[str]) -> Parsed:
     import pyarrow.compute
 
     pc: Any = pyarrow.compute  # Its functions are made when it is imported.
+    if not any(map(_NUMBER.fullmatch, missing)) and not cells.null_count:
+        # Most columns miss nothing.
+        with contextlib.suppress(pa.ArrowInvalid):
+            numbers = _float64(cells)
+            if numbers.size and -_EXACT < numbers.min() and numbers.max() < _EXACT:
+                return numbers, np.array([], np.int64)
     declared = pa.array(list(missing), pa.string())
     is_missing = pc.or_(pc.is_in(cells, value_set=declared), pc.is_null(cells))
-    texts = cells
-    if cells.null_count or pc.any(is_missing).as_py():
-        texts = pc.if_else(is_missing, pa.scalar(None, pa.string()), cells)
     try:
-        # A failure takes long where many cells fail: first for a few.
-        pc.cast(texts.slice(0, _FEW), pa.float64())
-        numbers = pc.cast(texts, pa.float64()).to_numpy(zero_copy_only=False)
+        numbers = _float64(pc.if_else(is_missing, pa.scalar(None, pa.string()), cells))
     except pa.ArrowInvalid:
         return _numbers_of_different(cells, missing)
     with np.errstate(invalid="ignore"):
@@ -159,6 +169,19 @@ def _numbers_of_texts(cells: Any, missing: Sequence[str]) -> Parsed:
     numbers = numbers.copy()
     numbers[rows] = parsed
     return numbers, rows[bad]
+
+
+def _float64(texts: Any) -> npt.NDArray[np.float64]:
+    """Texts as float64, NaN for a null.
+
+    Raises:
+        pyarrow.ArrowInvalid: one is no number.
+    """
+    import pyarrow as pa
+
+    # A failure takes long where many cells fail: first for a few.
+    texts.slice(0, _FEW).cast(pa.float64())
+    return texts.cast(pa.float64()).to_numpy(zero_copy_only=False)
 
 
 def _numbers_of_different(cells: Any, missing: Sequence[str]) -> Parsed:

@@ -33,11 +33,15 @@ class ParquetBlocks:
         # Metadata alone is held; a file is open while it is read.
         self._metadata: Any = None
         self._metadata = _guarded(file, lambda: self._open().metadata)
-        self._names = list(self._metadata.schema.to_arrow_schema().names)
+        self._schema = self._metadata.schema.to_arrow_schema()
 
     def names(self) -> list[str]:
         """Columns of the file."""
-        return self._names
+        return list(self._schema.names)
+
+    def typed(self) -> Any:
+        """A table without rows, whose columns have the types of all cells."""
+        return self._schema.empty_table()
 
     def sizes(self) -> list[int]:
         """Number of rows of each row group."""
@@ -100,11 +104,19 @@ class ArrowBlocks:
     ):
         self._file, self._path = file, file.path if path is None else path
         self._first_lines = first_lines
-        self._names, self._sizes, self._is_json = _guarded(file, self._scan)
+        self._schema, self._sizes = _guarded(file, self._scan)
+        self._names: list[str] = list(self._schema.names)
+        self._is_json = JSON_CELLS in (self._schema.metadata or {})
 
     def names(self) -> list[str]:
         """Columns of the file."""
         return self._names
+
+    def typed(self) -> Any:
+        """A table without rows, whose columns have the types of all cells; None: cells
+        of a column differ in type.
+        """
+        return None if self._is_json else self._schema.empty_table()
 
     def sizes(self) -> list[int]:
         """Number of rows of each record batch."""
@@ -127,7 +139,7 @@ class ArrowBlocks:
         """Line of the first row of a block, if every row is one line."""
         return None if self._first_lines is None else self._first_lines[number]
 
-    def _scan(self) -> tuple[list[str], list[int], bool]:
+    def _scan(self) -> tuple[Any, list[int]]:
         import pyarrow as pa
 
         # Mapped and of one column: bodies of the batches are not read.
@@ -139,7 +151,7 @@ class ArrowBlocks:
                 reader.get_batch(number).num_rows
                 for number in range(reader.num_record_batches)
             ]
-        return list(schema.names), sizes, JSON_CELLS in (schema.metadata or {})
+        return schema, sizes
 
     def _batch(self, number: int, names: Sequence[str]) -> Any:
         import pyarrow as pa

@@ -1,5 +1,6 @@
 """Infers the kinds of columns from the training rows."""
 
+import collections
 import re
 from typing import Literal
 
@@ -7,10 +8,23 @@ import numpy as np
 import numpy.typing as npt
 
 from specflow.columns.date_values import as_times
+from specflow.columns.number_column import NumberColumn
+from specflow.data.table.number_scans import CellScan, NumberScan
+from specflow.data.table.rows_among import rows_among
+from specflow.data.table.shared_passes import Fit, RowsPass
 from specflow.data.table.table_cells import TableCells
 from specflow.diagnostics.errors import Diagnostic
 
-__all__ = ["MOST_CATEGORIES", "inferred_kind", "inferred_special_kind"]
+__all__ = [
+    "MOST_CATEGORIES",
+    "counted_texts",
+    "inferred_feature_kind",
+    "inferred_kind",
+    "inferred_special_kind",
+    "number_scan",
+]
+
+Rows = npt.NDArray[np.int64]
 
 MOST_CATEGORIES = 1_000
 """Largest number of distinct values of a column that is a category undeclared."""
@@ -28,14 +42,13 @@ _DATE = re.compile(
 
 
 def inferred_special_kind(
-    cells: TableCells, name: str, rows: npt.NDArray[np.int64]
-) -> Literal["date", "set"] | None:
+    cells: TableCells, name: str
+) -> Fit[Literal["date", "set"] | None]:
     """Infers a kind of features that is neither a number nor a category.
 
     Args:
         cells: the table.
         name: the column.
-        rows: the training rows.
 
     Returns:
         `date` if every value is a date or a time of the Gregorian calendar, `set` if
@@ -47,16 +60,53 @@ def inferred_special_kind(
         return "set"
     if not cells.is_text(name) or cells.is_other(name):
         return None
-    has_date = False
-    for _, part, inside in cells.parts([name], rows):
-        few = (part.value(name, row) for row in inside[:_FEW].tolist())
-        if not _are_dates({str(text) for text in few if text is not None}, cells):
-            return None
-        distinct = set(part.texts(name).take(inside).counts())
-        if not _are_dates(distinct, cells):
-            return None
-        has_date = has_date or not distinct <= {"", *cells.missing}
-    return "date" if has_date else None
+    dates = _Dates(name)
+    yield RowsPass([name], lambda *part: not dates.add(*part))
+    return "date" if dates.has_date else None
+
+
+def inferred_feature_kind(
+    cells: TableCells,
+    name: str,
+    rows: Rows,
+    scan: CellScan,
+    counts: "collections.Counter[str]",
+) -> Fit[Literal["date", "set", "number", "category"] | list[Diagnostic]]:
+    """Infers the kind of a column of features; see `inferred_kind`."""
+    if cells.are_times(name):
+        return "date"
+    if cells.are_lists_of_texts(name):
+        return "set"
+    if not cells.is_text(name) or cells.is_other(name):
+        return (yield from inferred_kind(cells, name, rows, scan, counts))
+    dates = _Dates(name)
+    kind = yield from inferred_kind(cells, name, rows, scan, counts, dates=dates)
+    return "date" if dates.has_date else kind
+
+
+class _Dates:
+    """Looks for a text that is no date."""
+
+    def __init__(self, name: str):
+        self._name, self._are_dates, self._has_date = name, True, False
+
+    @property
+    def has_date(self) -> bool:
+        """True if all texts are dates or times, and some are not missing."""
+        return self._are_dates and self._has_date
+
+    def add(self, first: int, part: TableCells, inside: Rows) -> bool:
+        """Looks at a part of the table; False after a text that is no date."""
+        if not self._are_dates:
+            return False
+        few = (part.value(self._name, row) for row in inside[:_FEW].tolist())
+        if not all(text is None or _are_dates({str(text)}, part) for text in few):
+            self._are_dates = False
+            return False
+        distinct = set(part.texts(self._name).take(inside).counts())
+        self._are_dates = _are_dates(distinct, part)
+        self._has_date = self._has_date or not distinct <= {"", *part.missing}
+        return self._are_dates
 
 
 def _are_dates(texts: set[str], cells: TableCells) -> bool:
@@ -65,9 +115,20 @@ def _are_dates(texts: set[str], cells: TableCells) -> bool:
     return all(map(_DATE.fullmatch, dates)) and not as_times(dates)[1].size
 
 
+def number_scan(name: str) -> NumberScan:
+    """The first pass of a column that is not declared, should it be one of numbers."""
+    return NumberScan(name, NumberColumn.statistics())
+
+
 def inferred_kind(
-    cells: TableCells, name: str, rows: npt.NDArray[np.int64]
-) -> Literal["number", "category"] | list[Diagnostic]:
+    cells: TableCells,
+    name: str,
+    rows: Rows,
+    scan: CellScan | None = None,
+    counts: "collections.Counter[str] | None" = None,
+    *,
+    dates: _Dates | None = None,
+) -> Fit[Literal["number", "category"] | list[Diagnostic]]:
     """Infers the kind of a column from the training rows.
 
     A column of numbers is one of numbers, unless one is a code, such as 007: the
@@ -77,39 +138,50 @@ def inferred_kind(
         cells: the table.
         name: the column.
         rows: the training rows.
+        scan: gets the numbers of all rows if the column is one of numbers, so that its
+            fit need not read them again; None: the first ones may be enough.
+        counts: receives the texts of a column of categories, if they are counted.
+        dates: sees the texts first, and has dates if all texts are; the result means
+            nothing then. None: dates are categories.
 
     Returns:
         The kind, or diagnostics of a column whose kind has to be declared.
     """
-    key = f"data.columns.{name}"
-    if types := cells.type_names(name):
-        hint = f"Leave it out: {key}=ignore. Its text as a category: {key}=category."
-        if all("list" in kind for kind in types):
-            values = (value for value in cells.raw(name, rows) if value)
-            size = len(next(values, ()))
-            numbers = f"{key}={{name: number, size: {size}}}"
-            hint = f"A list of numbers: {numbers}. Of categories: {key}=set."
-        return [
-            Diagnostic(
-                f"column {name}",
-                f"holds {', '.join(types)}",
-                expected="numbers, texts, booleans, times or lists of texts",
-                hint=hint,
-                code="table-kind",
-            )
-        ]
+    if diagnostics := _of_other_types(cells, name, rows):
+        return diagnostics
     if cells.is_boolean(name):
         return "category"
-    present, wrong, is_code = 0, [np.array([], np.int64)], False
+    key = f"data.columns.{name}"
     is_text = cells.is_text(name)
-    for first, part, inside in cells.parts([name], rows):
-        numbers, bad = part.numbers(name)
-        wrong.append(first + bad[np.isin(bad, inside)])
-        present += int((~np.isnan(numbers[inside])).sum())
-        is_code = is_code or bool(np.isin(part.codes(name), inside).any())
-        if present and not is_text:
-            break  # It is one of numbers: the fit reads the others.
-    bad = np.concatenate(wrong)
+    seen = number_scan(name) if scan is None else scan
+    distinct = collections.Counter[str]() if counts is None else counts
+    is_code = are_skipped = False
+    is_counted: bool | None = None  # None: before the first training row.
+
+    def add(first: int, part: TableCells, inside: Rows) -> bool:
+        nonlocal is_code, is_counted, are_skipped
+        if dates is not None and dates.add(first, part, inside):
+            are_skipped = True
+            return False
+        if are_skipped:
+            return True  # The parts before are read again.
+        seen.add(first, part, inside)
+        if is_text and not is_code and not seen.wrong:
+            is_code = bool(rows_among(part.codes(name), inside).size)
+        if is_counted is None and inside.size:
+            is_counted = is_text and (is_code or bool(seen.wrong))
+        if is_counted:
+            distinct.update(part.texts(name).take(inside).counts())
+        # Else it is one of numbers: its fit reads the others.
+        return scan is None and not is_text and seen.present > 0
+
+    yield RowsPass([name], add)
+    if dates is not None and dates.has_date:
+        return "category"
+    if are_skipped:
+        dates, are_skipped = None, False
+        yield RowsPass([name], add)
+    present, bad = seen.present, np.concatenate([*seen.wrong, np.array([], np.int64)])
     if not present and not bad.size:
         return [
             Diagnostic(
@@ -131,7 +203,8 @@ def inferred_kind(
         return cells.bad_cells(name, bad, expected, hint=hint)
     if not bad.size and not is_code:
         return "number"
-    distinct = cells.texts(name).take(rows).counts()
+    if not is_counted:
+        yield counted_texts(name, distinct)
     if len(distinct) > MOST_CATEGORIES:
         return [
             Diagnostic(
@@ -145,3 +218,40 @@ def inferred_kind(
             )
         ]
     return "category"
+
+
+def counted_texts(name: str, counts: "collections.Counter[str]") -> RowsPass:
+    """A pass that counts the texts of a column.
+
+    Args:
+        name: the column.
+        counts: receives the number of training rows of each text.
+    """
+
+    def add(first: int, part: TableCells, inside: Rows) -> None:
+        counts.update(part.texts(name).take(inside).counts())
+
+    return RowsPass([name], add)
+
+
+def _of_other_types(cells: TableCells, name: str, rows: Rows) -> list[Diagnostic]:
+    """Diagnostics of cells that are neither texts, numbers nor booleans."""
+    types = cells.type_names(name)
+    if not types:
+        return []
+    key = f"data.columns.{name}"
+    hint = f"Leave it out: {key}=ignore. Its text as a category: {key}=category."
+    if all("list" in kind for kind in types):
+        values = (value for value in cells.raw(name, rows) if value)
+        size = len(next(values, ()))
+        numbers = f"{key}={{name: number, size: {size}}}"
+        hint = f"A list of numbers: {numbers}. Of categories: {key}=set."
+    return [
+        Diagnostic(
+            f"column {name}",
+            f"holds {', '.join(types)}",
+            expected="numbers, texts, booleans, times or lists of texts",
+            hint=hint,
+            code="table-kind",
+        )
+    ]

@@ -16,7 +16,8 @@ from specflow.config.sections.table_columns import (
 )
 from specflow.data.table.column_kinds import inferred_kind
 from specflow.data.table.feature_fits import FeatureFits
-from specflow.data.table.fit_labels import fit_label
+from specflow.data.table.fit_labels import LabelScan, fit_label
+from specflow.data.table.shared_passes import Fit
 from specflow.data.table.table_cells import TableCells
 from specflow.diagnostics.errors import DataError, Diagnostic
 
@@ -34,7 +35,7 @@ def fit_columns(
     files: Mapping[str, str],
     counts: Mapping[str, int],
     start: FittedColumns | None = None,
-) -> FittedColumns:
+) -> tuple[FittedColumns, frozenset[str]]:
     """Fits columns of features and labels.
 
     Args:
@@ -46,32 +47,27 @@ def fit_columns(
         counts: number of rows of each split.
         start: columns that are fitted already, those of labels included that it has.
 
+    Returns:
+        The columns; and those of features of which every cell of the table is valid.
+
     Raises:
         DataError: a column cannot be fitted, or its kind is not clear; all columns are
             reported.
     """
-    labels: dict[str, LabelColumn] = {}
+    known = {} if start is None else start.labels
+    labels = {name: known[name] for name in config.labels if name in known}
+    wanted = [name for name in config.labels if name not in known]
+    problems: dict[str, list[Diagnostic]] = {name: [] for name in wanted}
     fits = FeatureFits(config, cells, rows)
-    columns: dict[str, Any] = (
-        dict(start.columns)
-        if start is not None
-        else {name: fits.fitted(name) for name in features}
+    fitted, fitted_labels = fits.all_fitted(
+        features if start is None else (),
+        *(_label(config, cells, name, rows, problems[name]) for name in wanted),
     )
+    columns: dict[str, Any] = dict(start.columns) if start is not None else fitted
+    labels |= dict(zip(wanted, fitted_labels, strict=True))
+    labels = {name: labels[name] for name in config.labels}
     diagnostics = fits.diagnostics
-    for name in config.labels:
-        if start is not None and name in start.labels:
-            labels[name] = start.labels[name]
-            continue
-        declared = _declared(config, cells, name, rows, diagnostics)
-        if declared is None:
-            continue
-        fitted = fit_label(
-            declared, cells, name, rows, is_declared=name in config.columns
-        )
-        if isinstance(fitted, LabelColumn):
-            labels[name] = fitted
-        else:
-            diagnostics += fitted
+    diagnostics += [problem for some in problems.values() for problem in some]
     if diagnostics:
         raise DataError(*diagnostics)
     if not columns:
@@ -83,7 +79,7 @@ def fit_columns(
                 code="table-column",
             )
         )
-    return FittedColumns(
+    made = FittedColumns(
         columns=columns,
         labels=labels,
         joined=config.joined,
@@ -93,6 +89,7 @@ def fit_columns(
         files=files,
         rows=counts,
     )
+    return made, frozenset(fits.proven)
 
 
 def _joins(config: TableConfig, labels: Mapping[str, LabelColumn]) -> bool:
@@ -118,29 +115,38 @@ def _joins(config: TableConfig, labels: Mapping[str, LabelColumn]) -> bool:
     return config.joined_labels
 
 
-def _declared(
+def _label(
     config: TableConfig,
     cells: TableCells,
     name: str,
     rows: Rows,
     diagnostics: list[Diagnostic],
-) -> NumberColumnConfig | CategoryColumnConfig | None:
-    """The declaration of a column, inferred if there is none; None after an error."""
+) -> Fit[LabelColumn | None]:
+    """Fits a column of labels, as it is declared or inferred; None after an error."""
     declared = config.columns.get(name)
-    if isinstance(declared, NumberColumnConfig | CategoryColumnConfig):
-        return declared
-    if isinstance(declared, Config):
-        diagnostics.append(
-            Diagnostic(
-                f"data.columns.{name}",
-                f"is a {name_of(declared)}, and data.labels names it",
-                expected="number or category, for labels",
-                code="table-kind",
+    begun = None
+    if not isinstance(declared, NumberColumnConfig | CategoryColumnConfig):
+        if isinstance(declared, Config):
+            diagnostics.append(
+                Diagnostic(
+                    f"data.columns.{name}",
+                    f"is a {name_of(declared)}, and data.labels names it",
+                    expected="number or category, for labels",
+                    code="table-kind",
+                )
             )
-        )
-        return None
-    kind = inferred_kind(cells, name, rows)
-    if isinstance(kind, list):
-        diagnostics += kind
-        return None
-    return NumberColumnConfig() if kind == "number" else CategoryColumnConfig()
+            return None
+        begun = LabelScan(name, NumberColumnConfig())
+        kind = yield from inferred_kind(cells, name, rows, begun, begun.texts)
+        if isinstance(kind, list):
+            diagnostics += kind
+            return None
+        is_number = kind == "number"
+        declared = NumberColumnConfig() if is_number else CategoryColumnConfig()
+    fitted = yield from fit_label(
+        declared, cells, name, rows, begun, is_declared=name in config.columns
+    )
+    if isinstance(fitted, LabelColumn):
+        return fitted
+    diagnostics += fitted
+    return None

@@ -1,7 +1,7 @@
 """Fits single columns of features to the training rows."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -23,11 +23,13 @@ from specflow.config.sections.table_columns import (
     SetColumnConfig,
     TextColumnConfig,
 )
+from specflow.data.table.number_scans import NumberScan, training_numbers
+from specflow.data.table.shared_passes import Fit, RowsPass
 from specflow.data.table.table_cells import TableCells
 from specflow.diagnostics.errors import Diagnostic
 
 __all__ = [
-    "cell_problems",
+    "PartProblems",
     "fit_category",
     "fit_date",
     "fit_number",
@@ -64,24 +66,40 @@ _OF_SETS = (
 )
 
 
-def cell_problems(
-    cells: TableCells, name: str, rows: Rows, problems: Sequence[ColumnProblem]
-) -> list[Diagnostic]:
-    """Diagnostics of the cells that a column does not take.
+class PartProblems:
+    """Cells that columns do not take, over the parts of a table.
 
     Args:
-        cells: the table.
         name: the column of features.
-        rows: the rows that were parsed.
-        problems: those that `parse` returned.
     """
-    return [
-        diagnostic
-        for problem in problems
-        for diagnostic in cells.bad_cells(
-            problem.source or name, rows[list(problem.rows)].tolist(), problem.expected
-        )
-    ]
+
+    def __init__(self, name: str):
+        self._name = name
+        self._rows: dict[tuple[str, str], list[int]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
+    def add(self, first: int, inside: Rows, problems: Sequence[ColumnProblem]) -> None:
+        """Adds those of a part.
+
+        Args:
+            first: number of the first row of the part.
+            inside: the rows that were parsed, counted from it.
+            problems: those that `parse` returned.
+        """
+        for problem in problems:
+            key = problem.source or self._name, problem.expected
+            rows = first + inside[list(problem.rows)]
+            self._rows.setdefault(key, []).extend(rows.tolist())
+
+    def diagnostics(self, cells: TableCells) -> list[Diagnostic]:
+        """Diagnostics of all of them."""
+        return [
+            diagnostic
+            for (source, expected), rows in self._rows.items()
+            for diagnostic in cells.bad_cells(source, rows, expected)
+        ]
 
 
 def fit_number(
@@ -90,7 +108,8 @@ def fit_number(
     name: str,
     rows: Rows,
     diagnostics: list[Diagnostic],
-) -> NumberColumn | None:
+    scan: NumberScan | None = None,
+) -> Fit[tuple[NumberColumn | None, NumberScan]]:
     """Fits a column of numbers.
 
     Args:
@@ -99,63 +118,50 @@ def fit_number(
         name: the column of the files.
         rows: the training rows.
         diagnostics: receives what is wrong.
+        scan: the first pass, if it was made; None: it was not.
 
     Returns:
-        None after an error.
+        The column, None after an error; and the first pass.
     """
     low, high = declared.clip
-    settings = {
-        "clip": (low, high),
-        "transform": declared.transform,
-        "missing": declared.missing,
-        "indicator": declared.indicator,
-    }
-    # Numbers that the transform does not take would make the fit meaningless.
-    unfitted = NumberColumn(
-        clip=(low, high), transform=declared.transform, fill=_constant(declared)
-    )
     fitting = {
         "scale": declared.scale,
         "buckets": declared.buckets,
         "quantiles": declared.quantiles,
-        **settings,
+        "clip": (low, high),
+        "transform": declared.transform,
+        "missing": declared.missing,
     }
-    fitting.pop("indicator")
-    statistics = NumberColumn.statistics(**fitting)
-    wrong: list[Rows] = []
-    outside: list[Rows] = []
-    is_first = True
+    if scan is None:
+        # Numbers that the transform does not take would make the fit meaningless.
+        unfitted = NumberColumn(
+            clip=(low, high), transform=declared.transform, fill=_constant(declared)
+        )
+        statistics = NumberColumn.statistics(**fitting)
+        takes_missing = declared.missing != "error"
+        scan = NumberScan(name, statistics, unfitted, takes_missing)
+        yield RowsPass([name], scan.add)
+    if scan.wrong:
+        diagnostics += cells.bad_cells(name, np.concatenate(scan.wrong), "a number")
+        return None, scan
+    if scan.outside:
+        rows_of = np.concatenate(scan.outside)
+        diagnostics += cells.bad_cells(name, rows_of, _expected(declared))
+        return None, scan
+    statistics = scan.statistics
+    if not statistics.present:
+        diagnostics.append(_without_values(name, "number", len(rows)))
+        return None, scan
+    statistics.end_pass()
+
+    def add(first: int, part: TableCells, inside: Rows) -> None:
+        statistics.add(training_numbers(part.numbers(name)[0], inside))
+
     while statistics.passes_left:
-        for first, part, inside in cells.parts([name], rows):
-            numbers, bad = part.numbers(name)
-            values = numbers[inside]
-            if is_first:
-                wrong += _some(first + bad[np.isin(bad, inside)])
-                taken = unfitted.outside(values)
-                if declared.missing != "error":
-                    taken &= ~np.isnan(values)
-                outside += _some(first + inside[taken])
-            if not wrong and not outside:
-                statistics.add(values)
-        if wrong:
-            rows_of = np.concatenate(wrong)
-            diagnostics += cells.bad_cells(name, rows_of, "a number")
-            return None
-        if outside:
-            expected = _expected(declared, unfitted)
-            rows_of = np.concatenate(outside)
-            diagnostics += cells.bad_cells(name, rows_of, expected)
-            return None
-        if not statistics.present:
-            diagnostics.append(_without_values(name, "number", len(rows)))
-            return None
+        yield RowsPass([name], add)
         statistics.end_pass()
-        is_first = False
-    return NumberColumn.fitted(statistics, **fitting, indicator=declared.indicator)
-
-
-def _some(rows: Rows) -> list[Rows]:
-    return [rows] if rows.size else []
+    column = NumberColumn.fitted(statistics, **fitting, indicator=declared.indicator)
+    return column, scan
 
 
 def fit_vector(
@@ -164,29 +170,47 @@ def fit_vector(
     name: str,
     rows: Rows,
     diagnostics: list[Diagnostic],
-) -> VectorColumn | None:
+) -> Fit[VectorColumn | None]:
     """Fits a column of vectors; see `fit_number`."""
     low, high = declared.clip
     unfitted = NumberColumn(
         clip=(low, high), transform=declared.transform, fill=_constant(declared)
     )
-    vectors = VectorColumn(numbers=(unfitted,) * (declared.size or 1))
-    values, problems = vectors.parse([cells.raw(name, rows)], cells.missing)
-    if problems:
-        diagnostics += cell_problems(cells, name, rows, problems)
-        return None
-    if np.isnan(values).all(axis=0).any():
-        diagnostics.append(_without_values(name, "number in a place", len(rows)))
-        return None
-    return VectorColumn.fit(
-        values,
-        scale=declared.scale,
-        clip=(low, high),
-        transform=declared.transform,
-        buckets=declared.buckets,
-        quantiles=declared.quantiles,
-        missing=declared.missing,
-        indicator=declared.indicator,
+    size = declared.size or 1
+    vectors = VectorColumn(numbers=(unfitted,) * size)
+    settings = {
+        "scale": declared.scale,
+        "clip": (low, high),
+        "transform": declared.transform,
+        "buckets": declared.buckets,
+        "quantiles": declared.quantiles,
+        "missing": declared.missing,
+    }
+    places = [NumberColumn.statistics(**settings) for _ in range(size)]
+    problems = PartProblems(name)
+
+    def add(first: int, part: TableCells, inside: Rows) -> None:
+        values, bad = vectors.parse([part.raw(name, inside)], cells.missing)
+        problems.add(first, inside, bad)
+        if not problems:
+            for statistics, numbers in zip(places, values.T, strict=True):
+                statistics.add(np.ascontiguousarray(numbers))
+
+    while any(statistics.passes_left for statistics in places):
+        yield RowsPass([name], add)
+        if problems:
+            diagnostics += problems.diagnostics(cells)
+            return None
+        if not all(statistics.present for statistics in places):
+            diagnostics.append(_without_values(name, "number in a place", len(rows)))
+            return None
+        for statistics in places:
+            statistics.end_pass()
+    return VectorColumn(
+        numbers=tuple(
+            NumberColumn.fitted(statistics, **settings, indicator=declared.indicator)
+            for statistics in places
+        )
     )
 
 
@@ -194,29 +218,35 @@ def fit_category(
     declared: CategoryColumnConfig,
     cells: TableCells,
     name: str,
-    rows: Rows,
+    counts: Mapping[str, int],
     vocabulary: Sequence[str] | None,
     diagnostics: list[Diagnostic],
-) -> CategoryColumn | None:
+) -> Fit[CategoryColumn | None]:
     """Fits a column of categories.
 
     Args:
         declared: its section.
         cells: the table.
         name: the column of the files.
-        rows: the training rows.
+        counts: number of training rows of each text.
         vocabulary: declared, or of all columns that share the embedding.
         diagnostics: receives what is wrong.
     """
-    values = cells.texts(name).take(rows)
     outside = {"name", "vocabulary", "vocabulary_file", "column"}
     fields = declared.model_dump(exclude=outside)
-    column = CategoryColumn.fit(values, vocabulary=vocabulary, **fields)
+    column = CategoryColumn.fit(counts, vocabulary=vocabulary, **fields)
     checked = dataclasses.replace(column, missing="none")
-    if bad := checked.bad_rows(values):
-        diagnostics += cells.bad_cells(name, rows[bad].tolist(), column.expected)
-        return None
-    return column
+    if not checked.bad_rows(list(counts)):
+        return column
+    bad: list[int] = []
+
+    def find(first: int, part: TableCells, inside: Rows) -> None:
+        wrong = checked.bad_rows(part.texts(name).take(inside))
+        bad.extend((first + inside[wrong]).tolist())
+
+    yield RowsPass([name], find)
+    diagnostics += cells.bad_cells(name, bad, column.expected)
+    return None
 
 
 def unfitted_set(
@@ -245,26 +275,29 @@ def item_counts(
     unfitted: SetColumn,
     cells: TableCells,
     name: str,
-    rows: Rows,
     diagnostics: list[Diagnostic],
-) -> ItemCounts | None:
+) -> Fit[ItemCounts | None]:
     """Counts the items of the training rows.
 
     Args:
         unfitted: parses raw values.
         cells: the table.
         name: the column of features.
-        rows: the training rows.
         diagnostics: receives what is wrong.
     """
-    raw = [cells.raw(source, rows) for source in unfitted.sources or (name,)]
-    items, problems = unfitted.parse(raw, cells.missing)
-    if problems:
-        diagnostics += cell_problems(cells, name, rows, problems)
-        return None
-    counts = ItemCounts()
-    counts.add(items, unfitted.present(items))
-    return counts
+    sources = unfitted.sources or (name,)
+    counts, problems = ItemCounts(), PartProblems(name)
+
+    def add(first: int, part: TableCells, inside: Rows) -> None:
+        raw = [part.raw(source, inside) for source in sources]
+        items, bad = unfitted.parse(raw, cells.missing)
+        problems.add(first, inside, bad)
+        if not problems:
+            counts.add(items, unfitted.present(items))
+
+    yield RowsPass(sources, add)
+    diagnostics += problems.diagnostics(cells)
+    return None if problems else counts
 
 
 def fit_set(
@@ -301,7 +334,7 @@ def fit_date(
     name: str,
     rows: Rows,
     diagnostics: list[Diagnostic],
-) -> DateColumn | None:
+) -> Fit[DateColumn | None]:
     """Fits a column of dates; see `fit_number`."""
     unfitted = DateColumn(
         parts=(),
@@ -309,19 +342,35 @@ def fit_date(
         format=declared.format,
         missing=declared.missing,
     )
-    try:
-        times, problems = unfitted.parse([cells.raw(name, rows)], cells.missing)
-    except ValueError as error:
-        key = f"data.columns.{name}.zone"
-        diagnostics.append(Diagnostic(key, str(error), code="table-kind"))
-        return None
-    if problems:
-        diagnostics += cell_problems(cells, name, rows, problems)
-        return None
-    if np.isnat(times).all():
-        diagnostics.append(_without_values(name, "time", len(rows)))
-        return None
-    return DateColumn.fit(times, **declared.model_dump(exclude={"name", "column"}))
+    settings = declared.model_dump(exclude={"name", "column", "indicator"})
+    statistics = DateColumn.statistics(**settings)
+    problems, zone_errors = PartProblems(name), []
+
+    def add(first: int, part: TableCells, inside: Rows) -> bool:
+        try:
+            times, bad = unfitted.parse([part.raw(name, inside)], cells.missing)
+        except ValueError as error:
+            zone_errors.append(str(error))
+            return True
+        problems.add(first, inside, bad)
+        if not problems:
+            statistics.add(times)
+        return False
+
+    while statistics.passes_left:
+        yield RowsPass([name], add)
+        if zone_errors:
+            key = f"data.columns.{name}.zone"
+            diagnostics.append(Diagnostic(key, zone_errors[0], code="table-kind"))
+            return None
+        if problems:
+            diagnostics += problems.diagnostics(cells)
+            return None
+        if not statistics.present:
+            diagnostics.append(_without_values(name, "time", len(rows)))
+            return None
+        statistics.end_pass()
+    return DateColumn.fitted(statistics, indicator=declared.indicator, **settings)
 
 
 def _without_values(name: str, value: str, rows: int) -> Diagnostic:
@@ -338,8 +387,8 @@ def _constant(declared: NumberColumnConfig) -> float | None:
     return None if declared.missing == "error" else 1.0
 
 
-def _expected(declared: NumberColumnConfig, column: NumberColumn) -> str:
-    lowest = {"log": 0, "log1p": -1}.get(column.transform or "")
+def _expected(declared: NumberColumnConfig) -> str:
+    lowest = {"log": 0, "log1p": -1}.get(declared.transform or "")
     if lowest is None:
         return "a number: data.columns declares missing=error"
     return f"a number above {lowest}, for its {declared.transform}"

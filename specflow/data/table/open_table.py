@@ -1,12 +1,16 @@
 """Opens the files of a table: read whole if they fit the bound, else by blocks."""
 
+import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import numpy as np
 
 from specflow.columns import FittedColumns
 from specflow.config.sections.table import TableConfig
 from specflow.data.table.block_readers import ArrowBlocks, ParquetBlocks
 from specflow.data.table.row_splits import Rows
+from specflow.data.table.split_labels import split_labels
 from specflow.data.table.split_source import split_source
 from specflow.data.table.streamed_cells import StreamedCells
 from specflow.data.table.table_blocks import BlockReader, TableBlocks
@@ -90,36 +94,54 @@ def opened_cells(
 
 def check_cells(
     cells: StreamedCells,
-    rows: Rows,
+    splits: Mapping[str, Rows],
     fitted: FittedColumns,
-    split: str,
-    needs_labels: bool,
+    needs_labels: Collection[str],
+    proven: Collection[str] = (),
 ) -> None:
-    """Checks every cell of a split of a streamed table.
+    """Checks the cells of splits of a streamed table, in one pass.
 
     Args:
         cells: the table.
-        rows: numbers of the split's rows.
+        splits: name of each split -> numbers of its rows, ascending.
         fitted: makes the features.
-        split: name of the split, for messages.
-        needs_labels: rows must have labels.
+        needs_labels: splits whose rows must have labels.
+        proven: columns of which every cell is known to be valid.
 
     Raises:
-        DataError: cells are wrong; all columns are reported.
+        DataError: cells are wrong; all columns of all splits are reported.
     """
-    diagnostics: list[Diagnostic] = []
-    counts = BadCellCounts()
-    doing = f"checking the {split} split"
-    for _, part, inside in cells.parts(cells.names, rows, counts, doing=doing):
-        if not inside.size:
-            continue
-        try:
-            split_source(fitted, part, inside, split, (), needs_labels)
-        except DataError as error:
-            diagnostics += error.diagnostics
-    diagnostics += counts.further()
-    if diagnostics:
-        raise DataError(*dict.fromkeys(diagnostics))
+    columns = {
+        name: column for name, column in fitted.columns.items() if name not in proven
+    }
+    unproven = dataclasses.replace(fitted, columns=columns)
+    names = list(unproven.sources)
+    if needs_labels:
+        names += [*fitted.labels, *filter(None, [fitted.weights])]
+    if not names:
+        return
+    diagnostics: dict[str, list[Diagnostic]] = {split: [] for split in splits}
+    counts = {split: BadCellCounts() for split in splits}
+    doing = f"checking {' and '.join(splits)} rows"
+    for first, part, _ in cells.parts(list(dict.fromkeys(names)), doing=doing):
+        for split, rows in splits.items():
+            start, stop = np.searchsorted(rows, [first, first + len(part)])
+            if start == stop:
+                continue
+            counted = dataclasses.replace(part, counts=counts[split])
+            inside = rows[start:stop] - first
+            with_labels = split in needs_labels
+            try:
+                if columns:
+                    split_source(unproven, counted, inside, split, (), with_labels)
+                elif with_labels:
+                    split_labels(fitted, counted, inside, diagnostics[split])
+            except DataError as error:
+                diagnostics[split] += error.diagnostics
+    for split, counted in counts.items():
+        diagnostics[split] += counted.further()
+    if every := [each for some in diagnostics.values() for each in some]:
+        raise DataError(*dict.fromkeys(every))
 
 
 def _exceeds(config: TableConfig, size: int) -> bool:

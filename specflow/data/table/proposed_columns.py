@@ -4,13 +4,14 @@ import collections
 import dataclasses
 import re
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from specflow.columns.date_values import as_times
 from specflow.data.table.column_kinds import inferred_kind, inferred_special_kind
+from specflow.data.table.shared_passes import Fit, fitted_alone
 from specflow.data.table.table_cells import TableCells
 from specflow.data.table.table_files import table_files
 from specflow.data.table.table_reader import read_columns
@@ -156,10 +157,10 @@ class _Proposal:
     def _feature(self, name: str) -> ProposedColumn:
         """Proposes the kind of a column beside the label."""
         cells = self._cells
-        special = inferred_special_kind(cells, name, self._every)
+        special = self._inferred(inferred_special_kind(cells, name))
         if special is not None:
             return ProposedColumn(name, special, self._seen(name, special))
-        kind = inferred_kind(cells, name, self._every)
+        kind = self._inferred(inferred_kind(cells, name, self._every))
         if isinstance(kind, list) and kind[0].code == "table-cell":
             kind = self._with_missing_texts(name)
         if cells.type_names(name) and isinstance(kind, list):
@@ -191,6 +192,9 @@ class _Proposal:
         if odd:
             seen = f"{seen}; no number: {cells.value(name, odd[0])!r}"
         return ProposedColumn(name, kind, seen)
+
+    def _inferred(self, fit: Fit[Any]) -> Any:
+        return fitted_alone(self._cells, self._every, fit)
 
     def _seen(self, name: str, kind: Literal["date", "set"]) -> str:
         """Description of dates, or of the items of sets."""
@@ -235,10 +239,10 @@ class _Proposal:
     def _labels(self) -> tuple[ProposedColumn, list[str]]:
         """The column of labels, and its classes if it has some."""
         cells, name = self._cells, self._label
-        special = inferred_special_kind(cells, name, self._every)
+        special = self._inferred(inferred_special_kind(cells, name))
         if special is not None:
             raise self._no_label("has times" if special == "date" else "has lists")
-        kind = inferred_kind(cells, name, self._every)
+        kind = self._inferred(inferred_kind(cells, name, self._every))
         if isinstance(kind, list):
             if kind[0].code == "table-cell":
                 raise DataError(*kind)

@@ -6,10 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from specflow.columns import FittedColumns, LabelColumn, NumberColumn
+from specflow.data.table.rows_among import are_among
 from specflow.data.table.table_cells import TableCells
 from specflow.diagnostics.errors import Diagnostic
 
-__all__ = ["are_among", "split_labels"]
+__all__ = ["split_labels"]
 
 Rows = npt.NDArray[np.int64]
 _MOST_CLASSES_SHOWN = 10
@@ -46,11 +47,6 @@ def split_labels(
         weights = _weights(cells, fitted.weights, rows, diagnostics)
         return {**labels, fitted.weights: weights}
     return next(iter(labels.values())) if len(labels) == 1 else labels
-
-
-def are_among(rows: Rows, few: Rows) -> npt.NDArray[np.bool_]:
-    """Mask of the rows that are among a few others."""
-    return np.isin(rows, few) if few.size else np.zeros(len(rows), np.bool_)
 
 
 def _weights(

@@ -14,8 +14,9 @@ from specflow.columns import (
 )
 from specflow.data.narrowing import refuse_wide
 from specflow.data.source import ArraySource
-from specflow.data.table.fit_features import cell_problems
-from specflow.data.table.split_labels import are_among, split_labels
+from specflow.data.table.fit_features import PartProblems
+from specflow.data.table.rows_among import are_among
+from specflow.data.table.split_labels import split_labels
 from specflow.data.table.table_cells import TableCells
 from specflow.diagnostics.errors import DataError, Diagnostic
 
@@ -109,8 +110,10 @@ def split_source(
             parsed[name] = _texts(cells, sources[0], rows, column, diagnostics)
         else:
             values = [cells.raw(source, rows) for source in sources]
-            parsed[name], problems = column.parse(values, fitted.missing)
-            diagnostics += cell_problems(cells, sources[0], rows, problems)
+            parsed[name], bad = column.parse(values, fitted.missing)
+            problems = PartProblems(sources[0])
+            problems.add(0, rows, bad)
+            diagnostics += problems.diagnostics(cells)
     labels = split_labels(fitted, cells, rows, diagnostics) if needs_labels else None
     if diagnostics:
         raise DataError(*dict.fromkeys(diagnostics))
@@ -144,7 +147,7 @@ def _numbers(
     diagnostics: list[Diagnostic],
 ) -> npt.NDArray[np.float64]:
     numbers, bad = cells.numbers(name)
-    values = numbers[rows]
+    values = numbers if len(rows) == len(numbers) else numbers[rows]
     wrong = are_among(rows, bad)
     diagnostics += cells.bad_cells(name, rows[wrong], "a number")
     outside = column.outside(values) & ~wrong

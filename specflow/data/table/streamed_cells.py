@@ -196,7 +196,10 @@ class StreamedCells(TableCells):
         key = method, name
         if key not in self._facts:
             every, present = [], []
-            for _, cells, _ in self._typed_parts(name):
+            # Cells of JSON have types of their own, and are read.
+            typed = self.blocks.typed(name)
+            parts = (cells for _, cells, _ in self.parts([name]))
+            for cells in parts if typed is None else typed:
                 every.append(getattr(cells, method)(name))
                 column = cells.files[0].columns[name]
                 if not isinstance(column, list) or any(
@@ -205,18 +208,6 @@ class StreamedCells(TableCells):
                     present.append(every[-1])
             self._facts[key] = present or every
         return self._facts[key]
-
-    def _typed_parts(self, name: str) -> Iterator[tuple[int, TableCells, Rows]]:
-        """Parts that show the types of all: JSON has one for each cell."""
-        seen: set[int] = set()
-        for index, block in enumerate(self.blocks.blocks):
-            if block.file in seen:
-                continue
-            for first, cells in self.blocks.read(index, [name]):
-                yield first, cells, np.arange(len(cells))
-                if not isinstance(cells.files[0].columns[name], list):
-                    seen.add(block.file)
-                    break
 
     def _part_of(self, row: int) -> tuple[int, TableCells]:
         key = "part", ""

@@ -32,6 +32,12 @@ class BlockReader(Protocol):
         """Yields the rows of a block, as Arrow record batches or dicts of lists."""
         ...
 
+    def typed(self) -> Any:
+        """An Arrow table without rows, whose columns have the types of all cells; None:
+        cells of a column differ in type.
+        """
+        ...
+
     def first_line(self, number: int) -> int | None:
         """Line of the first row of a block, if every row is one line."""
         ...
@@ -86,6 +92,17 @@ class TableBlocks:
     def names(self) -> list[str]:
         """Columns of the table."""
         return self._readers[0].names()
+
+    def typed(self, name: str) -> list[TableCells] | None:
+        """A column of each file without rows; None: its cells differ in type."""
+        tables = [reader.typed() for reader in self._readers]
+        if any(table is None for table in tables):
+            return None
+        return [
+            TableCells([FileRows(file, 0, None, {name: plain_column(column)})])
+            for file, table in zip(self.files, tables, strict=True)
+            for column in [table[name].combine_chunks()]
+        ]
 
     def block_at(self, row: int) -> int:
         """Index of the block of a row."""

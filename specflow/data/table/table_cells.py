@@ -93,7 +93,11 @@ class TableCells:
                 numbers, wrong = numbers_of(rows.columns[name], self.missing)
                 values.append(numbers)
                 bad.append(wrong + first)
-            self._numbers[name] = np.concatenate(values), np.concatenate(bad)
+            self._numbers[name] = (
+                (values[0], bad[0])
+                if len(values) == 1
+                else (np.concatenate(values), np.concatenate(bad))
+            )
         return self._numbers[name]
 
     def texts(self, name: str) -> CodedTexts:

@@ -1,5 +1,6 @@
 """Reads the files of a table into columns of raw cells."""
 
+import contextlib
 import csv
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -18,6 +19,9 @@ __all__ = [
     "plain_column",
     "read_columns",
 ]
+
+_FOR_THREADS = 16 << 20
+"""Size in bytes from which a text file is read by several threads."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -186,13 +190,21 @@ class _Delimited:
             return "skip"
 
         content = read_retried(file.name, file.path.read_bytes)
-        try:
-            table = arrow_csv.read_csv(
+
+        def read(misfit: Callable[[Any], str], *, threads: bool) -> Any:
+            return arrow_csv.read_csv(
                 pa.BufferReader(content),
-                # Threads would lose the numbers of rows that do not fit.
-                read_options=arrow_csv.ReadOptions(use_threads=False),
-                **csv_options(self._delimiter, names, note),
+                read_options=arrow_csv.ReadOptions(use_threads=threads),
+                **csv_options(self._delimiter, names, misfit),
             )
+
+        table = None
+        if len(content) >= _FOR_THREADS:
+            # Threads lose the numbers of rows that do not fit: those are read again.
+            with contextlib.suppress(pa.ArrowInvalid):
+                table = read(lambda row: "error", threads=True)
+        try:
+            table = read(note, threads=False) if table is None else table
         except pa.ArrowInvalid as error:
             raise unreadable(file, f"cannot be read: {error}") from error
         count = table.num_rows + len(misfits)

@@ -106,11 +106,12 @@ class _Builder:
         parts = self._files_as_parts() if self._by_files else self._rows_as_parts()
         fitted = self._fitted
         known = self._cache.columns() if self._cache is not None else None
+        proven: frozenset[str] = frozenset()
         if fitted is None:
-            fitted = known or self._fit(parts)
+            fitted, proven = (known, proven) if known else self._fit(parts)
         used = ("train", "eval") if self._needs_train else ("eval",)
         if self._cache is not None and known is None:
-            self._check(fitted, {split: parts[split] for split in used})
+            self._check(fitted, {split: parts[split] for split in used}, proven)
             self._cache.keep_columns(fitted)
         sources, diagnostics = {}, []
         for split in used:
@@ -131,7 +132,9 @@ class _Builder:
         evaluated = sources["eval"]
         return TableData(sources.get("train", evaluated), evaluated, make_test, fitted)
 
-    def _fit(self, parts: dict[str, tuple[TableCells, Rows]]) -> FittedColumns:
+    def _fit(
+        self, parts: dict[str, tuple[TableCells, Rows]]
+    ) -> tuple[FittedColumns, frozenset[str]]:
         cells, rows = parts["train"]
         return fit_columns(
             self._config,
@@ -144,15 +147,30 @@ class _Builder:
         )
 
     def _check(
-        self, fitted: FittedColumns, parts: dict[str, tuple[TableCells, Rows]]
+        self,
+        fitted: FittedColumns,
+        parts: dict[str, tuple[TableCells, Rows]],
+        proven: frozenset[str],
     ) -> None:
-        """Checks every cell of streamed tables, which are not read as a whole."""
-        diagnostics: list[Diagnostic] = []
+        """Checks the cells of streamed tables, which are not read as a whole.
+
+        Args:
+            fitted: makes the features.
+            parts: table and rows of each split.
+            proven: columns whose cells are valid in the table of the training rows.
+        """
+        tables: dict[int, dict[str, Rows]] = {}
         for split, (cells, rows) in parts.items():
+            tables.setdefault(id(cells), {})[split] = rows
+        diagnostics: list[Diagnostic] = []
+        for splits in tables.values():
+            cells, _ = parts[next(iter(splits))]
             if not isinstance(cells, StreamedCells):
                 continue
+            labeled = [split for split in splits if self._labels_needed(split)]
+            known = proven if "train" in splits else ()
             try:
-                check_cells(cells, rows, fitted, split, self._labels_needed(split))
+                check_cells(cells, splits, fitted, labeled, known)
             except DataError as error:
                 diagnostics += error.diagnostics
         if diagnostics:
@@ -203,15 +221,14 @@ class _Builder:
         return parts
 
     def _split(self, cells: TableCells) -> row_splits.Split:
-        """The split of each row, as kept if the rule reads a large table."""
-        config = self._config
-        keeps = self._cache is not None and config.split.by != "random"
-        kept = self._cache.split(len(cells)) if keeps and self._cache else None
+        """The split of each row, as kept of a large table."""
+        config, cache = self._config, self._cache
+        kept = None if cache is None else cache.split(len(cells))
         if kept is not None:
             return kept
         split = split_rows(config.split, cells, fold=config.fold, ids=config.id)
-        if keeps and self._cache:
-            self._cache.keep_split(split)
+        if cache is not None:
+            cache.keep_split(split)
         return split
 
     def _files_as_parts(self) -> dict[str, tuple[TableCells, Rows]]:

@@ -239,7 +239,7 @@ def features_of(folder, columns, rows, features=None, fitted_to=()):
         features = [name for name in names if name not in taken or name in columns]
         features += [name for name in columns if name not in names]
         features = [name for name in features if columns.get(name) != "ignore"]
-    fitted = fit_columns(
+    fitted, _ = fit_columns(
         config, cells, np.arange(len(every)), features=features, files={}, counts={}
     )
     source = split_source(fitted, cells, np.arange(len(rows)), "train", [], False)
