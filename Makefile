@@ -1,4 +1,4 @@
-.PHONY: format check test docs engines soak generate notebooks faults trackers bench
+.PHONY: format check test docs engines soak generate notebooks faults hubs trackers bench
 
 format:  ## rewrite the code in the project's form
 	ruff format .
@@ -32,6 +32,10 @@ notebooks:  ## run the notebooks, and store what they show
 
 faults:  ## mistakes planted in config files: found, placed, fixed, tracebacks
 	python -m tests.corpus
+
+hubs:  ## sources of records for real, with the packages of their extras
+	pip install -q ".[huggingface,tfrecord]"
+	pytest -n 0 tests/data/records
 
 trackers:  ## trackers for real, once pip install -e '.[mlflow,trackio,wandb]' is done
 	pytest -n 0 tests/trackers

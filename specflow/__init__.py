@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from specflow.config.key_path import KeyPath
     from specflow.config.run_config import RunConfig, TPUConfig
     from specflow.config.sections.mesh import MeshConfig
+    from specflow.config.sections.records import (
+        RecordFilesConfig,
+        RecordsConfig,
+        RecordSplitsConfig,
+    )
     from specflow.config.sections.trackers import TrackerConfig, TrackerUrl
     from specflow.contract import (
         ClassificationOutput,
@@ -110,6 +115,10 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "metrics",
     "optimizer",
     "tf",
+    # records
+    "RecordFilesConfig",
+    "RecordSplitsConfig",
+    "RecordsConfig",
     # trackers
     "MetricRow",
     "TrackedRun",
@@ -138,6 +147,7 @@ _CANNED = "specflow.tf.canned"
 _LIFE = "specflow.lifecycle"
 _ERRORS = "specflow.diagnostics.errors"
 _TRACKING = "specflow.output.tracking"
+_RECORDS = "specflow.config.sections.records"
 _HOME = {
     "BestExporter": _LIFE,
     "Categorical": _CANNED,
@@ -162,6 +172,9 @@ _HOME = {
     "Metric": "specflow.metrics",
     "Mode": _SPEC,
     "PredictOutput": _SPEC,
+    "RecordFilesConfig": _RECORDS,
+    "RecordSplitsConfig": _RECORDS,
+    "RecordsConfig": _RECORDS,
     "RegressionOutput": _SPEC,
     "RunConfig": "specflow.config.run_config",
     "TPUConfig": "specflow.config.run_config",

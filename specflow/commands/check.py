@@ -56,7 +56,7 @@ def check(composed: "Composed", *, fingerprint: bool = False) -> dict[str, Any]:
         programs["all"] = combined(programs)
         print(columns(list(programs.items())))
         return {"fingerprints": programs}
-    if data.columns is not None:
+    if data.columns is not None and (data.columns.columns or data.columns.labels):
         print(columns(_column_rows(data.columns)))
         print()
     optimizer = getattr(config.optimizer, "name", None) or config.optimizer.path

@@ -235,7 +235,7 @@ def _named(labels: Any, data: Data) -> Any:
             name: _by_name(values, columns[name].names) if name in columns else values
             for name, values in labels.items()
         }
-    return _by_name(labels, next(iter(columns.values())).names)
+    return _by_name(labels, data.columns.class_names)
 
 
 def _by_name(labels: Any, names: Sequence[str] | None) -> Any:

@@ -10,7 +10,7 @@ import yaml
 from specflow.columns import FittedColumns
 from specflow.commands import jax_session
 from specflow.commands.warm_columns import columns_to_start, report_start
-from specflow.config.sections.mixture import tables_of
+from specflow.config.sections.mixture import records_of, tables_of
 from specflow.data import Data, build_data
 from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.distributed import collectives
@@ -48,7 +48,7 @@ def data_to_train(composed: "Composed", shared: "SharedParts | None" = None) -> 
     jax_session.show_warnings()
     config = composed.config
     build = build_data if shared is None else shared.build_data
-    if not tables_of(config.data):
+    if not (tables_of(config.data) or records_of(config.data)):
         jax_session.start(composed)
         return build(config.data)
     here = place(config.mesh.processes)
@@ -88,7 +88,8 @@ def data_of_run(
     """
     jax_session.show_warnings()
     config, stored = composed.config, None
-    if tables := tables_of(config.data):
+    tables = tables_of(config.data)
+    if tables or records_of(config.data):
         here = place(config.mesh.processes)
         gathers = here is not None and here.count > 1
         if gathers:
@@ -115,7 +116,7 @@ def data_of_run(
 def _started(composed: "Composed", build: Callable[[Any], Data]) -> Data:
     """Builds the data of a new run."""
     config = composed.config.data
-    start = columns_to_start(composed)
+    start = columns_to_start(composed) if tables_of(config) else None
     if start is None:
         return build(config)
     if config.refit:

@@ -16,6 +16,15 @@ from specflow.data.mixture import MixtureSource
 from specflow.data.narrowing import checked_batch, narrowed
 from specflow.data.pipeline import TrainBatches, TrainInput, as_train_batches
 from specflow.data.plan import WHOLE, BatchPlan, Share
+from specflow.data.records import (
+    RecordField,
+    RecordFile,
+    Records,
+    RecordSource,
+    file_digest,
+    made_file,
+    record_files,
+)
 from specflow.data.reused_iterators import TrackedIterator, track_iterator
 from specflow.data.source import (
     ArraySource,
@@ -27,6 +36,7 @@ from specflow.data.source import (
 )
 from specflow.data.stream import Chunk, StreamBatches
 from specflow.data.table import RawRows, TableSource
+from specflow.data.table.read_retries import read_retried
 
 __all__ = [
     "WHOLE",
@@ -40,6 +50,10 @@ __all__ = [
     "JoinedSource",
     "MixtureSource",
     "RawRows",
+    "RecordField",
+    "RecordFile",
+    "RecordSource",
+    "Records",
     "RowSpec",
     "Share",
     "Source",
@@ -56,9 +70,13 @@ __all__ = [
     "checked_batch",
     "compared_blocks",
     "epoch_length",
+    "file_digest",
+    "made_file",
     "narrowed",
     "no_epochs",
     "occurring",
+    "read_retried",
+    "record_files",
     "row_digests",
     "row_forms",
     "track_iterator",

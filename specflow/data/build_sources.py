@@ -15,11 +15,13 @@ from specflow.config.sections.data_sources import (
     WineConfig,
 )
 from specflow.config.sections.mixture import MixtureConfig
+from specflow.config.sections.records import RecordsConfig
 from specflow.config.sections.table import SplitConfig, TableConfig
 from specflow.data import byte_text, npz, sklearn_sets
 from specflow.data.experiment_data import PARTS, Data
 from specflow.data.input_kinds import as_source
 from specflow.data.mixed_data import mixed_data
+from specflow.data.records import record_data
 from specflow.data.source import Source
 from specflow.data.table import table_data
 from specflow.diagnostics import user_code
@@ -51,7 +53,8 @@ def build_data(
             rows to evaluate replace them, so that a run can be evaluated on a machine
             without its training data.
         columns: fitted columns of a run, which are used as they are.
-        same_files: the files of a table must be those that the columns were fitted to.
+        same_files: the files of a table, or of records, must be those that the columns
+            were fitted to.
         start: fitted columns of the run that a warm start restores: the features of
             a table, and those of its labels that it has, mean the same.
 
@@ -62,6 +65,23 @@ def build_data(
     >>> len(data.train), len(data.eval)
     (1438, 359)
     """
+    if isinstance(config, RecordsConfig):
+        records = record_data(
+            config,
+            needs_labels=needs_labels,
+            needs_train=needs_train,
+            fitted=columns,
+            same_files=same_files,
+        )
+        return Data(
+            records.train,
+            records.eval,
+            shuffle=config.shuffle,
+            needs_labels=needs_labels,
+            sets=records.sets,
+            make_test=records.make_test,
+            columns=records.columns,
+        )
     if isinstance(config, Target | Component):
         return _from_target(config, needs_labels=needs_labels)
     if isinstance(config, MixtureConfig):

@@ -35,7 +35,7 @@ class Data:
     make_test: Callable[[], Source] | None = None
     """Reads the test split, which nothing else does; None: there is none."""
     columns: FittedColumns | None = None
-    """Fitted columns that made the features; None: they are no table's."""
+    """Fitted columns of a table; of records, those of the labels; None: other data."""
 
     def __post_init__(self) -> None:
         others = {"eval data": self.eval}

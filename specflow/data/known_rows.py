@@ -14,6 +14,7 @@ from specflow.config.sections.data_sources import (
     WineConfig,
 )
 from specflow.config.sections.mixture import MixtureConfig
+from specflow.config.sections.records import RecordsConfig
 from specflow.data.mixture import mixture_epoch, mixture_weights
 from specflow.diagnostics.errors import SpecflowError
 from specflow.runtime.filesystem import expanded
@@ -32,8 +33,9 @@ _ROWS = {
 def known_rows(config: Any) -> int | None:
     """Returns the rows of an epoch of a `data` section; None: it takes a read.
 
-    Those of the data sets of scikit-learn are fixed, and those of an `.npz` file are in
-    the headers of its arrays. Those of a mixture follow from its parts.
+    Those of the data sets of scikit-learn are fixed, those of an `.npz` file are in the
+    headers of its arrays, and those of records are what their source says. Those of a
+    mixture follow from its parts.
 
     >>> known_rows(DigitsConfig()), known_rows(WineConfig(eval_fraction=0.5))
     (1438, 89)
@@ -47,6 +49,9 @@ def known_rows(config: Any) -> int | None:
     if isinstance(config, NpzConfig):
         with contextlib.suppress(SpecflowError, OSError, ValueError, KeyError):
             return _rows_of_npz(config)
+    if isinstance(config, RecordsConfig):
+        with contextlib.suppress(SpecflowError, OSError, ValueError, ImportError):
+            return _rows_of_records(config)
     return None
 
 
@@ -59,6 +64,19 @@ def _epoch_of_mixture(config: MixtureConfig) -> int | None:
         known, config.weights, temperature=config.temperature, limit=config.limit
     )
     return mixture_epoch([*known.values()], weights, config.epoch)
+
+
+def _rows_of_records(config: RecordsConfig) -> int | None:
+    """Training records that are left by those that are held out."""
+    rows, split = config.known_rows("train"), config.split
+    fractions = [
+        getattr(split, part)
+        for part in ("eval", "test")
+        if not config.named(part) and getattr(split, part)
+    ]
+    if rows is None or (fractions and split.by == "group"):
+        return None
+    return rows - sum(round(rows * fraction) for fraction in fractions)
 
 
 def _rows_of_npz(config: NpzConfig) -> int | None:

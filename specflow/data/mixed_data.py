@@ -6,11 +6,13 @@ from typing import Any
 
 from specflow.columns import FittedColumns
 from specflow.config.sections.mixture import MixtureConfig
+from specflow.config.sections.records import RecordsConfig
 from specflow.config.sections.table import TableConfig
 from specflow.data.experiment_data import Data
 from specflow.data.joined_source import JoinedSource
 from specflow.data.mixture import MixtureSource
 from specflow.data.source import Source
+from specflow.data.table.table_changes import changed_files
 from specflow.data.table.table_files import table_files
 from specflow.diagnostics.errors import DataError, Diagnostic
 
@@ -32,7 +34,7 @@ def mixed_data(
     """Builds the data of each part, and mixes the rows to train on.
 
     Columns are fitted to the training rows of the first part that is a table; features
-    of all tables mean the same.
+    of all tables mean the same. Without one, labels are those of the first records.
 
     Args:
         config: the `data` section.
@@ -52,6 +54,8 @@ def mixed_data(
     diagnostics: list[Diagnostic] = []
     files: dict[str, str] = {}
     fitted: FittedColumns | None = None
+    of_records: FittedColumns | None = None
+    changed: list[Diagnostic] = []
     for name, part in config.parts.items():
         of_tables: dict[str, Any] = {}
         if isinstance(part, TableConfig):
@@ -67,9 +71,15 @@ def mixed_data(
             diagnostics += _named(error, name)
             continue
         if (found := parts[name].columns) is not None:
-            fitted = fitted or found
+            if isinstance(part, RecordsConfig):
+                of_records = of_records or found
+                if same_files and columns is not None:
+                    changed += changed_files(columns.files, found.files, lost=False)
+            else:
+                fitted = fitted or found
             files |= found.files
     if same_files and columns is not None:
+        diagnostics += changed
         diagnostics += [
             Diagnostic(
                 file,
@@ -82,6 +92,7 @@ def mixed_data(
         ]
     if diagnostics:
         raise DataError(*dict.fromkeys(diagnostics))
+    fitted = fitted or of_records
     if fitted is not None:
         fitted = dataclasses.replace(fitted, files=files)
     return _mixed(config, parts, fitted, needs_labels=needs_labels)

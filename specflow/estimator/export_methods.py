@@ -71,8 +71,10 @@ class ExportMethods(EstimatorParts):
         check_output_folder(directory, "directory")
         check_functions(input_fn=input_fn, serving_fn=serving_fn)
         example, raw = self._example(input_fn, features)
-        # A serving function replaces the features that the columns make.
+        # A serving function replaces the features that the columns make; records have
+        # columns of labels alone.
         columns = self._columns if serving_fn is None else None
+        columns = columns if columns is not None and columns.columns else None
         wants_newest = checkpoint_path is None and not self._states.is_live
         if wants_newest and self.checkpoints.latest_step() is None:
             raise CheckpointError(

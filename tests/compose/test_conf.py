@@ -15,9 +15,11 @@ CHOICES = [
 ]
 EXPERIMENTS = FOLDERS.choices("experiment")
 NO_DEFAULT = {
+    ("data", "huggingface"): ["data.dataset=plums"],
     ("data", "mixture"): ["data.parts={a: {name: digits}}"],
     ("data", "npz"): ["data.train=a.npz", "data.eval=b.npz"],
     ("data", "table"): ["data.files=a.csv"],
+    ("data", "tfrecord"): ["data.files=a.tfrecord"],
 }
 """Values that a choice leaves to whoever chooses it."""
 

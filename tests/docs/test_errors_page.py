@@ -34,7 +34,8 @@ TABLES = {"_CODES", "_MACHINE_ERRNOS", "_DEVICE_STATUSES"}
 @functools.cache
 def _nodes() -> dict[str, list[ast.AST]]:
     """File -> every node of its tree."""
-    files = sorted((ROOT / "specflow").rglob("*.py"))
+    folders = (ROOT / "specflow", ROOT / "plugins")
+    files = [file for folder in folders for file in sorted(folder.rglob("*.py"))]
     return {str(file): [*ast.walk(ast.parse(file.read_text()))] for file in files}
 
 

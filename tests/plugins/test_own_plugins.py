@@ -9,6 +9,7 @@ import pytest
 from specflow.cli.main import main
 from specflow.compose import compose
 from specflow.config.plugins.components import plugins_of
+from specflow.config.sections.data import DataConfig
 from specflow.config.sections.metrics import MetricConfig
 from specflow.config.sections.optimizer import OptimizerConfig
 from specflow.config.sections.output import ReporterConfig
@@ -41,6 +42,7 @@ def older_metadata(tmp_path, installing):
 
 def test_configs_know_every_declared_name_by_a_section_of_that_name():
     sections = {
+        "specflow.data": get_args(DataConfig)[1].members,
         "specflow.metrics": get_args(MetricConfig)[1].members,
         "specflow.optimizers": get_args(OptimizerConfig)[1].members,
         "specflow.reporters": get_args(ReporterConfig)[1].members,
@@ -49,7 +51,10 @@ def test_configs_know_every_declared_name_by_a_section_of_that_name():
         for name in names:
             section = sections[group][name]
             assert section.model_fields["name"].default == name
-            home = f"specflow_{name}." if "rep" in group else "specflow.tf.sections."
+            home = {
+                "specflow.data": "specflow_records._core.",
+                "specflow.reporters": f"specflow_{name}.",
+            }.get(group, "specflow.tf.sections.")
             assert f"{section.__module__}.".startswith(home)
 
 

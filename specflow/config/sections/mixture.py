@@ -10,9 +10,10 @@ from specflow.config.base import Component, Config, Target
 from specflow.config.broken_rules import Broken, refuse
 from specflow.config.kinds import Kinds, named
 from specflow.config.sections.data import DataConfig, SetName
+from specflow.config.sections.records import RecordsConfig
 from specflow.config.sections.table import TableConfig
 
-__all__ = ["MEMBERS", "MixtureConfig", "tables_of"]
+__all__ = ["MEMBERS", "MixtureConfig", "records_of", "tables_of"]
 
 _NAME = "mixture"
 _SPLITS = ("train", "eval", "test")
@@ -184,6 +185,12 @@ def tables_of(config: Any) -> dict[str, TableConfig]:
         for name, part in config.parts.items()
         if isinstance(part, TableConfig)
     }
+
+
+def records_of(config: Any) -> list[RecordsConfig]:
+    """The sections of records of a `data` section, itself or its parts."""
+    parts: Any = config.parts.values() if isinstance(config, MixtureConfig) else ()
+    return [each for each in (config, *parts) if isinstance(each, RecordsConfig)]
 
 
 MEMBERS = named(MixtureConfig)

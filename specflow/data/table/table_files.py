@@ -12,7 +12,7 @@ from specflow.data.table.read_retries import RetriedFile, read_retried
 from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.runtime.filesystem import absence_hint, expanded
 
-__all__ = ["TableFile", "format_of", "table_files", "unreadable"]
+__all__ = ["TableFile", "format_of", "matching_files", "table_files", "unreadable"]
 
 _SUFFIXES = {
     ".csv": "csv",
@@ -65,7 +65,7 @@ def table_files(
     diagnostics: list[Diagnostic] = []
     files: dict[str, TableFile] = {}
     for pattern in written:
-        for name, path in _matching(pattern, key, diagnostics):
+        for name, path in matching_files(pattern, key, diagnostics):
             chosen = format or _SUFFIXES.get(path.suffix.lower())
             if chosen is None:
                 hint = "Or name it: data.format=csv." if key.startswith("data.") else ""
@@ -135,7 +135,7 @@ def _no_format(name: str, path: Path, key: str, hint: str) -> Diagnostic:
     )
 
 
-def _matching(
+def matching_files(
     pattern: str, key: str, diagnostics: list[Diagnostic]
 ) -> Iterable[tuple[str, Path]]:
     """Name and path of each file of a path or a glob."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from specflow.data.table.split_source import split_source
 from specflow.data.table.streamed_cells import StreamedCells
 from specflow.data.table.streamed_source import StreamedSource
 from specflow.data.table.table_cells import TableCells
+from specflow.data.table.table_changes import changed_files
 from specflow.data.table.table_files import TableFile, table_files
 from specflow.diagnostics.errors import DataError, Diagnostic, SpecflowWarning
 
@@ -358,7 +359,7 @@ class _Builder:
             file.name in recorded for file in files
         ):
             return "new"
-        diagnostics = list(_changes(recorded, files))
+        diagnostics = list(changed_files(recorded, _digests(files)))
         if self._config.split.by not in _STABLE:
             hint = (
                 f"Rows of split.by={self._config.split.by} change their split with the "
@@ -373,36 +374,14 @@ class _Builder:
 
     def _refuse_changes(self, files: Sequence[TableFile]) -> None:
         assert self._fitted is not None
-        if diagnostics := list(_changes(self._fitted.files, files)):
+        if diagnostics := list(changed_files(self._fitted.files, _digests(files))):
             hint = "Restore the files, or train in another output.dir."
             first = dataclasses.replace(diagnostics[0], hint=hint)
             raise DataError(first, *diagnostics[1:])
 
 
-def _changes(
-    recorded: Mapping[str, str], files: Sequence[TableFile]
-) -> Iterator[Diagnostic]:
-    """Yields diagnostics of files that differ from those of a run."""
-    digests = {file.digest for file in files}
-    names = {file.name for file in files}
-    for file in files:
-        if file.digest in recorded.values():
-            continue
-        known = file.name in recorded
-        yield Diagnostic(
-            file.name,
-            "has changed since the run was trained"
-            if known
-            else "is no file that the run was trained on",
-            code="table-changed",
-        )
-    for name, digest in recorded.items():
-        if digest not in digests and name not in names:
-            yield Diagnostic(
-                name,
-                "is a file that the run was trained on, and is not among the files now",
-                code="table-changed",
-            )
+def _digests(files: Sequence[TableFile]) -> dict[str, str]:
+    return {file.name: file.digest for file in files}
 
 
 def _no_rows(split: SplitConfig, name: str, rows: int) -> DataError:

@@ -1,0 +1,23 @@
+"""Records, read by number: fields, splits and labels of sources that plugins open."""
+
+from specflow.data.records.record_data import RecordData, record_data
+from specflow.data.records.record_files import (
+    RecordFile,
+    file_digest,
+    made_file,
+    record_files,
+)
+from specflow.data.records.record_source import RecordSource
+from specflow.data.records.records import RecordField, Records
+
+__all__ = [
+    "RecordData",
+    "RecordField",
+    "RecordFile",
+    "RecordSource",
+    "Records",
+    "file_digest",
+    "made_file",
+    "record_data",
+    "record_files",
+]

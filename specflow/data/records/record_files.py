@@ -1,0 +1,122 @@
+"""Files of records: globs, digests, and what is made of a file once."""
+
+import dataclasses
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from specflow.data.table.kept_digests import kept_digest
+from specflow.data.table.read_retries import RetriedFile, read_retried
+from specflow.data.table.table_files import matching_files
+from specflow.diagnostics.errors import DataError, Diagnostic
+from specflow.runtime.user_cache import user_cache
+
+__all__ = ["RecordFile", "file_digest", "made_file", "record_files"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RecordFile:
+    """One file of records."""
+
+    name: str
+    """Path as the user wrote it, with globs expanded."""
+    path: Path
+    digest: str
+    """SHA-256 of the content."""
+
+
+def record_files(written: Sequence[str], *, key: str) -> list[RecordFile]:
+    """Finds the files of paths and globs.
+
+    Args:
+        written: paths and globs; files of a glob are in the order of their names.
+        key: dotted key of the paths, for messages.
+
+    Raises:
+        DataError: a file is missing or empty, or a glob matches none; all are reported.
+    """
+    diagnostics: list[Diagnostic] = []
+    files: dict[str, RecordFile] = {}
+    for pattern in written:
+        for name, path in matching_files(pattern, key, diagnostics):
+            try:
+                if not read_retried(name, lambda path=path: path.stat().st_size):
+                    diagnostics.append(
+                        Diagnostic(
+                            key,
+                            f"{name} is an empty file",
+                            expected="records",
+                            code="data-empty",
+                        )
+                    )
+                    continue
+                files[name] = RecordFile(name, path, file_digest(name, path))
+            except DataError as error:
+                diagnostics += error.diagnostics
+    if diagnostics:
+        raise DataError(*diagnostics)
+    return list(files.values())
+
+
+def file_digest(name: str, path: Path) -> str:
+    """SHA-256 of a file; that of a large one is kept in the user's cache.
+
+    Args:
+        name: of the file, for messages.
+        path: the file.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+
+    def digest(path: Path) -> str:
+        with RetriedFile(name, path) as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+
+    return read_retried(name, lambda: kept_digest(path, digest))
+
+
+def made_file(
+    file: RecordFile, kind: str, write: Callable[[Path], None]
+) -> tuple[Path, float | None]:
+    """A file that is made of another one once, in the user's cache.
+
+    Args:
+        file: what it is made of; another content is another file.
+        kind: name and version of what is made.
+        write: writes it to a path.
+
+    Returns:
+        Its path, and the seconds that it took to write; None: it was there.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    folder = user_cache("records") or Path(tempfile.gettempdir()) / "specflow-records"
+    key = hashlib.sha256(f"{kind} {file.digest}".encode()).hexdigest()[:32]
+    path = folder / f"{key}.{kind.partition('-')[0]}"
+    if path.is_file():
+        return path, None
+    start = time.monotonic()
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write(new)
+        new.replace(path)
+    except OSError as error:
+        raise DataError(
+            Diagnostic(
+                str(folder),
+                f"the {kind.partition('-')[0]} of {file.name} cannot be written: "
+                f"{error.strerror or error}",
+                expected="a folder with space for it",
+                hint="Set XDG_CACHE_HOME to a larger disk.",
+                code="table-store",
+            )
+        ) from error
+    finally:
+        new.unlink(missing_ok=True)
+    return path, time.monotonic() - start
