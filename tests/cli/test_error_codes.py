@@ -15,7 +15,8 @@ Example:
   error[range] seed: got -1 (override seed=-1). Expected a whole number >= 0.
 
 What to do:
-  Use an expected value.
+  Use a value that the message expects; `specflow explain KEY` has the meaning
+  and the default.
 """
 
 
@@ -40,7 +41,8 @@ def test_tools_get_a_page_as_json(capsys):
         "code": "range",
         "meaning": "A value has the right type, but is out of range.",
         "example": "seed: got -1 (override seed=-1). Expected a whole number >= 0.",
-        "hint": "Use an expected value.",
+        "hint": "Use a value that the message expects; `specflow explain KEY` has the "
+        "meaning and the default.",
     }
 
 

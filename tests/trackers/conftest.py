@@ -77,23 +77,21 @@ KILLS = 20
 def trained_through_kills(started, tmp_path) -> Callable[..., Path]:
     """Trains `killed` with a reporter, through 20 SIGKILLs at random moments.
 
-    Every fourth comes when the files of the tracker, a glob, have changed: the others
+    Every tenth comes when the files of the tracker, a glob, have changed: the others
     come while its package is imported, which takes seconds.
     """
 
-    def train(reporter: str, files: str, *, steps: int = 6000, seed: int = 0) -> Path:
+    def train(reporter: str, files: str, *, steps: int = 16_000, seed: int = 0) -> Path:
         pauses = random.Random(seed)
         words = [
             "train", "experiment=digits_mlp", "name=killed",
             f"loop.train_steps={steps}",
             "loop.log_every=5", "loop.eval_every=50", "output.checkpoint.every=100",
             "loop.iterations_per_loop=5", "output.dir=run", reporter,
-            # Steps that are not much faster than an import is.
-            "model.hidden=[1024]", "loop.batch_size=1024",
         ]  # fmt: skip
         kills = 0
         for _ in range(3 * KILLS):
-            file = files if kills % 4 == 3 else "run/metrics.jsonl"
+            file = files if kills % 10 == 9 else "run/metrics.jsonl"
             before = changes(f"{tmp_path / file}")
             process = started(*words, cwd=tmp_path)
             while process.poll() is None and kills < KILLS:
