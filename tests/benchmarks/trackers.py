@@ -1,6 +1,8 @@
-"""What a tracker costs training: processor time, of all threads."""
+"""What a tracker costs training: processor time, of all threads; and its start."""
 
 import importlib.util
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -32,9 +34,15 @@ class Memory(TrackerClient):
 
 
 def run() -> list[Row]:
-    """Seconds of a processor for each second of training at 100 metrics a second."""
+    """Seconds of a processor at 100 metrics a second, and before the first step."""
     with tempfile.TemporaryDirectory() as folder:
-        return [_row(name, client, Path(folder)) for name, client in _clients(folder)]
+        rows = [_row(name, client, Path(folder)) for name, client in _clients(folder)]
+        starts = [
+            _start(name, Path(folder))
+            for name in ("mlflow", "trackio", "wandb")
+            if importlib.util.find_spec(name)
+        ]
+    return [*rows, *starts]
 
 
 def _clients(folder):
@@ -71,4 +79,45 @@ def _row(name: str, client: TrackerClient, folder: Path) -> Row:
         theirs=1.0,
         what="a second of training",
         goal=0.01,
+    )
+
+
+_OPENED = """
+import sys, time
+from pathlib import Path
+from specflow.compose import compose
+from specflow.output import RunDirectory
+from specflow.reports.open_reporters import check_packages, open_reporters_of
+
+words = ["experiment=digits_mlp", f"output.reporters=[{sys.argv[1]}]"]
+composed = compose(words)
+run = RunDirectory(Path(sys.argv[2]))
+began = time.perf_counter()
+check_packages(composed.config.output.reporters)
+open_reporters_of(composed, composed.config.output.reporters, run, 0)
+print(time.perf_counter() - began)
+"""
+"""What training does with a reporter before its first step; the package of a tracker is
+imported later, by the thread of the tracker."""
+
+
+def _start(name: str, folder: Path) -> Row:
+    """Seconds that opening a tracker takes before the first step, beyond none."""
+    least = {}
+    for reporter in (name, ""):
+        directory = folder / f"start_{reporter}"
+        directory.mkdir(exist_ok=True)
+        (directory / "config.yaml").write_text("name: benchmark\n")
+        command = [sys.executable, "-c", _OPENED, reporter, str(directory)]
+        least[reporter] = min(
+            float(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+            for _ in range(ROUNDS)
+        )
+    return Row(
+        name=f"start of {name}",
+        unit="s",
+        ours=least[name] - least[""],
+        theirs=1.0,
+        what="a second",
+        goal=0.1,
     )
