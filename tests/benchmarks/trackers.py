@@ -1,5 +1,6 @@
 """What a tracker costs training: processor time, of all threads; and its start."""
 
+import contextlib
 import importlib.util
 import subprocess
 import sys
@@ -35,7 +36,8 @@ class Memory(TrackerClient):
 
 def run() -> list[Row]:
     """Seconds of a processor at 100 metrics a second, and before the first step."""
-    with tempfile.TemporaryDirectory() as folder:
+    # MLflow writes artifacts below the working directory.
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         rows = [_row(name, client, Path(folder)) for name, client in _clients(folder)]
         starts = [
             _start(name, Path(folder))
