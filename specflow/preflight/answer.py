@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 from specflow.compose import compose
+from specflow.config.experiment import ExperimentConfig
 from specflow.data import Data
 from specflow.diagnostics.errors import SpecflowError
 from specflow.mesh import pretend_devices
@@ -61,6 +62,8 @@ class _Looking:
 
     def at(self, overrides: Sequence[str]) -> Look:
         config = compose(overrides, config_dirs=self.question.config_dirs).config
+        if not self.question.compiles:
+            config = _with_any_kernel(config)
         key = repr(config.data)
         look = Look(config, self.topology, self.devices, data=self._data.get(key))
         self._data[key] = look.data
@@ -75,8 +78,7 @@ class _Looking:
             return known
         if not known["fits"]:
             # Known without compiling.
-            over = state.bytes() / look.limit.available
-            return known | self._changed(look, state, overrides, ["train"], least=over)
+            return known | self._changed(look, state, overrides, ["state"], least=0)
         programs = look.programs(tell=_tell)
         short = [program.mode for program in programs if not program.fits]
         known |= {
@@ -114,6 +116,8 @@ class _Looking:
             if len(tried) == _TRIES or time.monotonic() > end:
                 return None
             if times_smaller(change, config) < least:
+                return None
+            if "state" in short and not any("mesh." in each for each in change):
                 return None
             try:
                 look = self.at([*overrides, *change])
@@ -165,6 +169,17 @@ class _Looking:
                 verdict |= known[program]
             found.append(verdict)
         return found
+
+
+def _with_any_kernel(config: ExperimentConfig) -> ExperimentConfig:
+    """Returns the experiment with an attention kernel that CPUs have too.
+
+    The state, all that is asked without compiling, is the same with any.
+    """
+    if getattr(config.model, "attention", "auto") == "auto":
+        return config
+    model = config.model.model_copy(update={"attention": "auto"})
+    return config.model_copy(update={"model": model})
 
 
 def _tell(line: str) -> None:

@@ -27,14 +27,17 @@ def changes(
     Args:
         config: the experiment.
         mesh: size of each axis.
-        short: modes that do not fit.
+        short: modes that do not fit; `state` if the state alone is too large: other
+            axes come first then, which alone make it smaller.
     """
     axes = [[change] for change in _axes(config, mesh)]
-    if "train" in short:
+    is_state = "state" in short
+    if is_state or "train" in short:
         ways = [
+            *(axes if is_state else []),
             [*_remat(config)],
             [*_micro_steps(config, mesh)],
-            *axes,
+            *([] if is_state else axes),
             [*_dtype(config)],
             [*_smaller(config, mesh, "batch_size", (2, 4, 8))],
         ]

@@ -48,6 +48,12 @@ def test_of_one_way_the_smallest_change_that_fits_is_found(length, first):
     assert len(asked) == len(set(asked)) <= 2 + math.log2(length)
 
 
+def test_where_the_state_is_too_large_other_axes_come_first():
+    found = ways([*DECODER, "model.remat=dots"], short=("state",))
+    assert found[0] == [("mesh.axes.data=1", "mesh.axes.fsdp=-1")]
+    assert sorted(found) == sorted(ways([*DECODER, "model.remat=dots"]))
+
+
 def test_a_model_that_names_no_type_follows_the_loop():
     assert "loop.compute_dtype=bfloat16" in tried(["experiment=lm_10m"])
     lower = ["experiment=lm_10m", "loop.compute_dtype=bfloat16"]
