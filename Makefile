@@ -34,7 +34,7 @@ faults:  ## mistakes planted in config files: found, placed, fixed, tracebacks
 	python -m tests.corpus
 
 hubs:  ## sources of records for real, with the packages of their extras
-	pip install -q ".[huggingface,tfrecord]"
+	pip install -q ".[array_record,huggingface,tfds,tfrecord]"
 	pytest -n 0 tests/data/records
 
 trackers:  ## trackers for real, once pip install -e '.[mlflow,trackio,wandb]' is done

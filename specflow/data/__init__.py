@@ -24,6 +24,7 @@ from specflow.data.records import (
     file_digest,
     made_file,
     record_files,
+    record_paths,
 )
 from specflow.data.reused_iterators import TrackedIterator, track_iterator
 from specflow.data.source import (
@@ -77,6 +78,7 @@ __all__ = [
     "occurring",
     "read_retried",
     "record_files",
+    "record_paths",
     "row_digests",
     "row_forms",
     "track_iterator",

@@ -15,10 +15,13 @@ CHOICES = [
 ]
 EXPERIMENTS = FOLDERS.choices("experiment")
 NO_DEFAULT = {
+    ("data", "array_record"): ["data.files=a.array_record"],
     ("data", "huggingface"): ["data.dataset=plums"],
     ("data", "mixture"): ["data.parts={a: {name: digits}}"],
     ("data", "npz"): ["data.train=a.npz", "data.eval=b.npz"],
+    ("data", "npy"): ["data.files=arrays"],
     ("data", "table"): ["data.files=a.csv"],
+    ("data", "tfds"): ["data.dataset=plums"],
     ("data", "tfrecord"): ["data.files=a.tfrecord"],
 }
 """Values that a choice leaves to whoever chooses it."""

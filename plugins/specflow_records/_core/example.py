@@ -5,19 +5,57 @@ buffers, https://protobuf.dev/programming-guides/encoding. NumPy makes arrays of
 lists, which is faster than a general parser followed by a conversion.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ExampleError", "parsed_example"]
+from specflow import DataError
+from specflow.diagnostics.errors import Diagnostic
+
+__all__ = ["ExampleError", "example_columns", "parsed_example"]
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 """Wire types."""
 _EXAMPLE_FEATURES, _SEQUENCE_LISTS = 1, 2
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3
 _LONGEST_VARINT = 10
+
+
+def example_columns(
+    contents: Iterable[tuple[int, bytes]],
+    fields: Sequence[str] | None,
+    rows: npt.NDArray[np.int64],
+    place: Callable[[int], str],
+) -> dict[str, list[Any]]:
+    """Parses examples: field -> its value in each record.
+
+    Args:
+        contents: (index in `rows`, serialized example), in any order.
+        fields: features to return; None: all.
+        rows: numbers of the records.
+        place: file and number of a record, for messages.
+
+    Raises:
+        DataError: a record is no example.
+    """
+    wanted = None if fields is None else frozenset(fields)
+    examples: list[dict[str, Any]] = [{}] * len(rows)
+    for index, content in contents:
+        try:
+            examples[index] = parsed_example(content, wanted)
+        except ExampleError as error:
+            raise DataError(
+                Diagnostic(
+                    place(int(rows[index])),
+                    f"is no tf.train.Example: {error}",
+                    expected="an example of named features",
+                    code="record-value",
+                )
+            ) from error
+    names = fields or dict.fromkeys(name for each in examples for name in each)
+    return {name: [each.get(name) for each in examples] for name in names}
 
 
 class ExampleError(ValueError):

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from specflow import DataError, data
 from specflow.diagnostics.errors import Diagnostic
-from specflow_records._core.example import ExampleError, parsed_example
+from specflow_records._core.example import example_columns
 
 __all__ = ["TfRecords"]
 
@@ -77,23 +77,9 @@ class TfRecords:
         self, rows: npt.NDArray[np.int64], fields: Sequence[str] | None
     ) -> dict[str, Any]:
         """Reads examples: field -> its value in each record."""
-        wanted = None if fields is None else frozenset(fields)
-        examples: list[dict[str, Any]] = [{}] * len(rows)
         order = np.argsort(rows, kind="stable")
-        for place, content in zip(order, self._contents(rows[order]), strict=True):
-            try:
-                examples[place] = parsed_example(content, wanted)
-            except ExampleError as error:
-                raise DataError(
-                    Diagnostic(
-                        self.place(int(rows[place])),
-                        f"is no tf.train.Example: {error}",
-                        expected="an example of named features",
-                        code="record-value",
-                    )
-                ) from error
-        names = fields or dict.fromkeys(name for each in examples for name in each)
-        return {name: [each.get(name) for each in examples] for name in names}
+        contents = zip(order, self._contents(rows[order]), strict=True)
+        return example_columns(contents, fields, rows, self.place)
 
     def _contents(self, rows: npt.NDArray[np.int64]) -> Iterator[bytes]:
         """Yields the bytes of records, in ascending order; neighbors in one read."""

@@ -6,6 +6,7 @@ from specflow.data.records.record_files import (
     file_digest,
     made_file,
     record_files,
+    record_paths,
 )
 from specflow.data.records.record_source import RecordSource
 from specflow.data.records.records import RecordField, Records
@@ -20,4 +21,5 @@ __all__ = [
     "made_file",
     "record_data",
     "record_files",
+    "record_paths",
 ]

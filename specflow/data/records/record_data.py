@@ -5,6 +5,7 @@ import functools
 import hashlib
 import importlib.util
 import json
+import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 
@@ -105,6 +106,7 @@ class _Builder:
         # Rows to evaluate without a part of their own are training records.
         self._needs_train = needs_train or not config.named("eval") or fitted is None
         self._roles: RecordRoles
+        self._locks: dict[int, threading.Lock] = {}
 
     def build(self) -> RecordData:
         """Builds the sources."""
@@ -199,6 +201,7 @@ class _Builder:
             roles,
             origin=f"{part} records",
             digest=hashlib.sha256(text.encode()).hexdigest()[:32],
+            lock=self._locks.setdefault(id(records), threading.Lock()),
         )
 
     def _test(self, train: Records | None, rows: Rows | None) -> Source:

@@ -12,9 +12,10 @@ from specflow.data.table.kept_digests import kept_digest
 from specflow.data.table.read_retries import RetriedFile, read_retried
 from specflow.data.table.table_files import matching_files
 from specflow.diagnostics.errors import DataError, Diagnostic
+from specflow.runtime.filesystem import expanded
 from specflow.runtime.user_cache import user_cache
 
-__all__ = ["RecordFile", "file_digest", "made_file", "record_files"]
+__all__ = ["RecordFile", "file_digest", "made_file", "record_files", "record_paths"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,6 +60,26 @@ def record_files(written: Sequence[str], *, key: str) -> list[RecordFile]:
     if diagnostics:
         raise DataError(*diagnostics)
     return list(files.values())
+
+
+def record_paths(
+    written: Sequence[str], key: str, diagnostics: list[Diagnostic]
+) -> list[tuple[str, Path]]:
+    """Name and path of each folder or file of paths and globs.
+
+    Args:
+        written: paths, also of folders, and globs of files.
+        key: dotted key of the paths, for messages.
+        diagnostics: takes those of paths that do not exist.
+    """
+    found: list[tuple[str, Path]] = []
+    for pattern in written:
+        path = expanded(pattern, key)
+        if path.is_dir():
+            found.append((pattern, path))
+        else:
+            found += matching_files(pattern, key, diagnostics)
+    return found
 
 
 def file_digest(name: str, path: Path) -> str:

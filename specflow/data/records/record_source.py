@@ -34,6 +34,7 @@ class RecordSource:
         roles: fields of features, labels and ids.
         origin: name of the part, for messages.
         digest: of the content, which other processes compare.
+        lock: held while the records are read, of which there may be several parts.
     """
 
     def __init__(
@@ -44,10 +45,11 @@ class RecordSource:
         *,
         origin: str,
         digest: str,
+        lock: threading.Lock,
     ):
         self._records, self._rows, self._roles = records, rows, roles
         self.origin, self.digest = origin, digest
-        self._lock = threading.Lock()
+        self._lock = lock
         self._columns: dict[str, npt.NDArray[Any]] = {}
 
     def __len__(self) -> int:
