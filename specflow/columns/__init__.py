@@ -7,6 +7,14 @@ from specflow.columns.cross_column import CrossColumn, CrossPart
 from specflow.columns.date_column import DateColumn
 from specflow.columns.embedding import Embedding
 from specflow.columns.fitted_columns import FORMAT, FittedColumns
+from specflow.columns.image_column import ImageColumn
+from specflow.columns.image_decoding import (
+    EncodedImage,
+    ImageError,
+    ImageHeader,
+    encoded_image,
+    image_header,
+)
 from specflow.columns.label_column import LabelColumn
 from specflow.columns.number_column import NumberColumn
 from specflow.columns.number_statistics import NumberStatistics
@@ -32,7 +40,11 @@ __all__ = [
     "CrossPart",
     "DateColumn",
     "Embedding",
+    "EncodedImage",
     "FittedColumns",
+    "ImageColumn",
+    "ImageError",
+    "ImageHeader",
     "ItemCounts",
     "LabelColumn",
     "NumberColumn",
@@ -43,4 +55,6 @@ __all__ = [
     "as_numbers",
     "as_text",
     "as_texts",
+    "encoded_image",
+    "image_header",
 ]

@@ -12,6 +12,7 @@ from specflow.columns.category_column import CategoryColumn
 from specflow.columns.cross_column import CrossColumn
 from specflow.columns.date_column import DateColumn
 from specflow.columns.embedding import Embedding
+from specflow.columns.image_column import ImageColumn
 from specflow.columns.joined_numbers import JoinedColumn, write_numbers
 from specflow.columns.label_column import LabelColumn
 from specflow.columns.number_column import NumberColumn
@@ -28,9 +29,17 @@ FORMAT = 2
 """Version of the JSON document; earlier ones are read."""
 _SHOWN = 5
 """Number of bad cells of a request that are shown."""
+_LONGEST = 60
+"""Length of a shown value, in characters."""
 
 Column: TypeAlias = (
-    NumberColumn | CategoryColumn | SetColumn | CrossColumn | DateColumn | VectorColumn
+    NumberColumn
+    | CategoryColumn
+    | SetColumn
+    | CrossColumn
+    | DateColumn
+    | VectorColumn
+    | ImageColumn
 )
 _KINDS: dict[str, type[Column]] = {
     "number": NumberColumn,
@@ -40,6 +49,7 @@ _KINDS: dict[str, type[Column]] = {
     "text": SetColumn,
     "cross": CrossColumn,
     "date": DateColumn,
+    "image": ImageColumn,
 }
 
 
@@ -91,7 +101,7 @@ class FittedColumns:
             DataError: a column is missing or unknown, columns differ in length, or a
                 value is wrong; the first ones are named with their rows.
         """
-        self._check_names(raw)
+        _check_names(self.sources, raw)
         values = {name: _listed(raw[name]) for name in self.sources}
         sizes = {name: len(column) for name, column in values.items()}
         if len(set(sizes.values())) > 1:
@@ -112,7 +122,7 @@ class FittedColumns:
             diagnostics += [
                 Diagnostic(
                     source,
-                    f"row {row} has {values[source][row]!r}",
+                    f"row {row} has {_shown(values[source][row])}",
                     expected=problem.expected,
                     code="table-request",
                 )
@@ -196,6 +206,20 @@ class FittedColumns:
             for name, column in self.columns.items()
             if column.embedding is not None
         }
+
+    @property
+    def images(self) -> dict[str, ImageColumn]:
+        """Columns of images by name."""
+        return {
+            name: column
+            for name, column in self.columns.items()
+            if isinstance(column, ImageColumn)
+        }
+
+    @property
+    def packages(self) -> list[str]:
+        """Packages beside NumPy that make the features of raw rows."""
+        return sorted({column.package for column in self.images.values()})
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -318,33 +342,6 @@ class FittedColumns:
     def _each(self) -> Sequence[tuple[str, Column]]:
         return list(self.columns.items())
 
-    def _check_names(self, raw: Mapping[str, Any]) -> None:
-        known = self.sources
-        diagnostics = [
-            Diagnostic(
-                name,
-                "is missing" if name in known else "is no column of features",
-                expected=f"the columns {', '.join(known)}",
-                hint=did_you_mean(nearest(name, known)) if name not in known else "",
-                code="table-request",
-            )
-            for name in [*known, *raw]
-            if (name in known) != (name in raw)
-        ]
-        diagnostics += [
-            Diagnostic(
-                name,
-                f"is {raw[name]!r}, which is no column",
-                expected="one value for each row",
-                hint=f"Write a list: [{raw[name]!r}].",
-                code="table-request",
-            )
-            for name in known
-            if name in raw and not _is_column(raw[name])
-        ]
-        if diagnostics:
-            raise DataError(*diagnostics)
-
 
 _MEANING = (
     "format",
@@ -358,11 +355,45 @@ _MEANING = (
 """Keys that decide what features are made."""
 
 
+def _check_names(known: Sequence[str], raw: Mapping[str, Any]) -> None:
+    """Refuses missing and unknown columns, and values that are no columns."""
+    diagnostics = [
+        Diagnostic(
+            name,
+            "is missing" if name in known else "is no column of features",
+            expected=f"the columns {', '.join(known)}",
+            hint=did_you_mean(nearest(name, known)) if name not in known else "",
+            code="table-request",
+        )
+        for name in [*known, *raw]
+        if (name in known) != (name in raw)
+    ]
+    diagnostics += [
+        Diagnostic(
+            name,
+            f"is {raw[name]!r}, which is no column",
+            expected="one value for each row",
+            hint=f"Write a list: [{raw[name]!r}].",
+            code="table-request",
+        )
+        for name in known
+        if name in raw and not _is_column(raw[name])
+    ]
+    if diagnostics:
+        raise DataError(*diagnostics)
+
+
 def _is_column(values: Any) -> bool:
     """Whether there is a value for each row; the letters of a text are no rows."""
     if isinstance(values, str | bytes | Mapping):
         return False
     return isinstance(values, Iterable) and getattr(values, "ndim", 1) > 0
+
+
+def _shown(value: Any) -> str:
+    """A bad value as text; an image has millions of bytes."""
+    text = repr(value[:_LONGEST] if isinstance(value, bytes) else value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 def _listed(values: Any) -> Any:

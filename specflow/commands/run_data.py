@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["data_of_run", "data_to_train", "stored_columns", "write_columns"]
 
-_OF_COLUMNS = ("columns", "features", "joined", "labels", "missing", "weights")
-"""Beginnings of the keys of a table that decide how its columns are fitted."""
+_OF_COLUMNS = (
+    *("columns", "features", "joined", "labels", "missing", "weights"),
+    *("channels", "mean", "resize", "scale", "size", "std"),
+)
+"""Beginnings of the keys of a table or images that decide how columns are fitted."""
 
 
 def data_to_train(composed: "Composed", shared: "SharedParts | None" = None) -> Data:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from specflow.columns import FittedColumns
+from specflow.config.sections.images import ImagesConfig
 from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.lifecycle import build_warm_start, warm_columns
 from specflow.output import RunDirectory
@@ -23,6 +24,10 @@ __all__ = ["columns_to_start", "report_start"]
 _COLUMN = "data.columns."
 _OTHERS = ("data.features", "data.joined", "data.missing")
 """Keys beside declared columns that decide what features mean."""
+_OF_IMAGES = tuple(
+    f"data.{name}" for name in ("size", "channels", "resize", "scale", "mean", "std")
+)
+"""Keys of data=images that decide what features mean."""
 _DEEPEST = 3
 """Number of folders between a run and its checkpoints or exports."""
 
@@ -57,7 +62,8 @@ def columns_to_start(composed: "Composed") -> FittedColumns | None:
         for name in config.data.labels
         if name in columns.sources
     ]
-    kept = dict(columns.labels)
+    # The names of its folders declare the classes of data=images.
+    kept = {} if isinstance(config.data, ImagesConfig) else dict(columns.labels)
     run = _run_of(expanded(settings.path, "warm_start.path").absolute())
     if run is not None:
         labels = {*columns.labels, *config.data.labels}
@@ -92,7 +98,11 @@ def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, list[C
     """What decides the meaning of features, and differs: `data.columns.age`, ..."""
     found: dict[str, list[Change]] = {}
     before, after = old.get("data", {}), new["data"]
-    if before.get("name") != "table":
+    kinds = before.get("name"), after.get("name")
+    if kinds == ("images", "images"):
+        both = changes({"data": before}, {"data": after})
+        return {each.key: [each] for each in both if each.key in _OF_IMAGES}
+    if kinds != ("table", "table"):
         return found
     for change in changes({"data": before}, {"data": after}):
         key = change.key

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from specflow.config.experiment import ExperimentConfig
-from specflow.config.sections.model import MlpConfig
+from specflow.config.sections.image_models import ResNetConfig, ViTConfig
+from specflow.config.sections.model import CnnConfig, MlpConfig
 from specflow.config.sections.other_models import LinearConfig, WideAndDeepConfig
 from specflow.config.sections.predictions_and_exports import RescaleConfig
 from specflow.config.sections.spec import (
@@ -21,6 +22,8 @@ __all__ = ["completed"]
 _OF_CLASSES = ("softmax_cross_entropy", "sigmoid_cross_entropy")
 _MODELS = (LinearConfig, MlpConfig, WideAndDeepConfig)
 """Models that take embedded categories, and infer their outputs."""
+_OF_IMAGES = (CnnConfig, ResNetConfig, ViTConfig)
+"""Models of images, which infer their outputs."""
 
 
 def completed(
@@ -58,7 +61,7 @@ def completed(
         if diagnostics := list(_not_classes(spec, labels)):
             raise ConfigError(*diagnostics)
         spec = _with_scaling(spec, labels)
-    if isinstance(model, _MODELS) and model.outputs is None:
+    if isinstance(model, (*_MODELS, *_OF_IMAGES)) and model.outputs is None:
         outputs = _outputs(spec, labels)
         model = model.model_copy(update={"outputs": outputs})
     if isinstance(spec, DeclaredSpecConfig) and class_names:

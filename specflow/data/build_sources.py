@@ -1,6 +1,7 @@
 """Builds the sources of an experiment from its `data` section."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from specflow.config.sections.data_sources import (
 )
 from specflow.config.sections.mixture import MixtureConfig
 from specflow.config.sections.records import RecordsConfig
-from specflow.config.sections.table import SplitConfig, TableConfig
+from specflow.config.sections.table import RowsConfig, SplitConfig, TableConfig
 from specflow.data import byte_text, npz, sklearn_sets
 from specflow.data.experiment_data import PARTS, Data
 from specflow.data.input_kinds import as_source
@@ -30,6 +31,8 @@ from specflow.runtime.typing import describe
 
 __all__ = ["build_data"]
 
+_KEY_OF_SET = re.compile(r"data\.eval_(files|root)")
+"""Key of the files of an evaluation set while they are read as the evaluation split."""
 _EXPECTED = '{"train": (features, labels), "eval": (features, labels)}'
 
 
@@ -94,7 +97,8 @@ def build_data(
             same_files=same_files,
             start=start,
         )
-    if isinstance(config, TableConfig):
+    if isinstance(config, RowsConfig):
+        config = config.table
         table = table_data(
             config,
             needs_labels=needs_labels,
@@ -156,7 +160,7 @@ def _sets_of(
         except DataError as error:
             diagnostics += [
                 dataclasses.replace(
-                    diagnostic, where=diagnostic.where.replace("data.eval_files", key)
+                    diagnostic, where=_KEY_OF_SET.sub(key, diagnostic.where)
                 )
                 for diagnostic in error.diagnostics
             ]

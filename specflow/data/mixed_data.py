@@ -7,7 +7,7 @@ from typing import Any
 from specflow.columns import FittedColumns
 from specflow.config.sections.mixture import MixtureConfig
 from specflow.config.sections.records import RecordsConfig
-from specflow.config.sections.table import TableConfig
+from specflow.config.sections.table import RowsConfig, TableConfig
 from specflow.data.experiment_data import Data
 from specflow.data.joined_source import JoinedSource
 from specflow.data.mixture import MixtureSource
@@ -58,8 +58,8 @@ def mixed_data(
     changed: list[Diagnostic] = []
     for name, part in config.parts.items():
         of_tables: dict[str, Any] = {}
-        if isinstance(part, TableConfig):
-            own = None if columns is None else _of_part(columns, part)
+        if isinstance(part, RowsConfig):
+            own = None if columns is None else _of_part(columns, part.table)
             of_tables = {
                 "columns": own,
                 "same_files": same_files and own is not None,

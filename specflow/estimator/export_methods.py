@@ -136,4 +136,4 @@ class ExportMethods(EstimatorParts):
             raise no_rows("export")
         features = jax.tree.map(lambda array: array[: first.rows], first.features)
         rows = slice(0, first.rows)
-        return features, value.raw(rows) if isinstance(value, RawRows) else {}
+        return features, value.served_raw(rows) if isinstance(value, RawRows) else {}

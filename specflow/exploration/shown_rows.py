@@ -44,6 +44,12 @@ class ShownRow:
     is_text: bool = False
     """Integers are bytes of text."""
 
+    def _plain_raw(self) -> dict[str, Any]:
+        return {
+            name: _cell(value) if isinstance(value, bytes) else value
+            for name, value in self.raw.items()
+        }
+
     def to_json(self) -> dict[str, Any]:
         """The row as plain values, with every number."""
 
@@ -59,7 +65,7 @@ class ShownRow:
                 else {}
             ),
             **(
-                {"raw": dict(self.raw), "columns": listed(self.by_column)}
+                {"raw": self._plain_raw(), "columns": listed(self.by_column)}
                 if self.raw
                 else {}
             ),
@@ -86,8 +92,9 @@ def shown_rows(
     raw: Mapping[str, Sequence[Any]] = {}
     by_column: Sequence[tuple[str, Any]] = ()
     if isinstance(source, RawRows) and data.columns is not None:
-        raw = source.raw(slice(numbers.start, numbers.stop))
-        by_column = _by_column(data.columns, raw)
+        some = slice(numbers.start, numbers.stop)
+        raw = source.raw(some)
+        by_column = _by_column(data.columns, source.served_raw(some))
     place = getattr(source, "place", None)
     ids = getattr(source, "ids", {})
     return [
@@ -116,12 +123,14 @@ def as_text(row: ShownRow) -> str:
         head += f"  {path} {shown}{name}"
     if row.raw:
         cells = [
-            (name, _cell(row.raw.get(name)), _shown(row.by_column[name]))
+            (name, _cell(row.raw.get(name, " ")), _shown(row.by_column[name]))
             if name in row.by_column
             else (name, _cell(row.raw.get(name)), "")
             for name in dict.fromkeys([*row.raw, *row.by_column])
         ]
-        return f"{head}\n{_indented(aligned([('column', 'cell', 'features'), *cells]))}"
+        drawn = [line for array in row.by_column.values() for line in _picture(array)]
+        table = aligned([("column", "cell", "features"), *cells])
+        return "\n".join([head, _indented(table), *drawn])
     lines = []
     for path, array in row.features.items():
         lines.append(f"{path} {short(array)}: {_shown(array, is_text=row.is_text)}")
@@ -186,6 +195,8 @@ def _names(
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, bytes):
+        return f"{len(value):,} bytes"
     text = "(missing)" if value is None or value == "" else str(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
 
@@ -200,6 +211,11 @@ def _shown(array: Any, *, is_text: bool = False) -> str:
         return f"{flat[0]:.6g}" if flat.dtype.kind == "f" else str(flat[0])
     first = ", ".join(f"{number:.4g}" for number in flat[:_MOST_NUMBERS].tolist())
     return f"[{first}{', ...' if flat.size > _MOST_NUMBERS else ''}]"
+
+
+def _picture(array: npt.NDArray[Any]) -> list[str]:
+    picture = picture_of(array)
+    return [] if picture is None else _drawn(picture)
 
 
 def _drawn(picture: npt.NDArray[np.float64]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import xxhash
 
 from specflow.columns import FittedColumns, as_numbers, as_texts
 from specflow.data import Data, JoinedSource, RawRows, Source
@@ -21,6 +22,8 @@ __all__ = ["SplitColumn", "SplitColumns", "class_names", "split_columns"]
 Role = Literal["label", "feature", "id"]
 _BLOCK = 65_536
 """Rows that are read at once."""
+_IMAGES = 256
+"""Images that are read at once."""
 _MOST_VALUES = 20_000_000
 """Values of a split up to which all rows are read."""
 _MOST_NAMED = 32
@@ -128,8 +131,11 @@ def _raw_columns(
     source: RawRows, rows_of_split: int, fitted: FittedColumns, every: int
 ) -> list[SplitColumn]:
     cells: dict[str, list[Any]] = {}
-    for rows in _blocks(rows_of_split, every):
-        for name, values in source.raw(rows).items():
+    images = {fitted.sources_of(name)[0] for name in fitted.images}
+    for rows in _blocks(rows_of_split, every, _IMAGES if images else _BLOCK):
+        for name, values in source.served_raw(rows).items():
+            if name in images:  # Equal images are equal, whatever their paths are.
+                values = [xxhash.xxh3_64_hexdigest(value) for value in values]
             cells.setdefault(name, []).extend(values)
     return [_raw_column(name, values, fitted) for name, values in cells.items()]
 
@@ -140,6 +146,8 @@ def _raw_column(name: str, values: list[Any], fitted: FittedColumns) -> SplitCol
     if any(isinstance(value, list) for value in values[:_BLOCK]):
         texts = ["" if value is None else _joined(value) for value in values]
         return SplitColumn(name, "feature", kind or "set", None, texts, has_lists=True)
+    if any(fitted.sources_of(image)[0] == name for image in fitted.images):
+        return SplitColumn(name, "feature", "image", texts=values)
     numbers, bad = as_numbers(values, fitted.missing)
     kind = kind or ("category" if bad.size else "number")
     if kind == "number":
@@ -209,7 +217,7 @@ def _arrays(
     return {path: np.concatenate(arrays) for path, arrays in parts.items()}
 
 
-def _blocks(rows: int, every: int) -> Iterator[slice]:
-    step = _BLOCK * every
+def _blocks(rows: int, every: int, size: int = _BLOCK) -> Iterator[slice]:
+    step = size * every
     for first in range(0, rows, step):
         yield slice(first, min(first + step, rows), every)

@@ -91,10 +91,12 @@ def build_model(
         case CnnConfig():
             image = config.image or _image("image", inputs)
             check_pools(config.widths, image)
-            return Cnn(image, **config.model_dump(exclude={"name", "image"}), rngs=rngs)
+            fields = config.model_dump(exclude={"name", "image"})
+            return Cnn(image, **fields | {"outputs": config.outputs or 1}, rngs=rngs)
         case ResNetConfig():
             channels = config.channels or _image("channels", inputs)[-1]
             fields = config.model_dump(exclude={"name", "channels"})
+            fields["outputs"] = config.outputs or 1
             return ResNet(channels, **fields, rngs=rngs)
         case ViTConfig():
             image = config.image or _image("image", inputs)
@@ -108,7 +110,8 @@ def build_model(
                         code="model-size",
                     )
                 )
-            return ViT(image, **config.model_dump(exclude={"name", "image"}), rngs=rngs)
+            fields = config.model_dump(exclude={"name", "image"})
+            return ViT(image, **fields | {"outputs": config.outputs or 1}, rngs=rngs)
         case TransformerConfig():
             return Transformer(**config.model_dump(exclude={"name"}), rngs=rngs)
         case DecoderConfig():

@@ -16,6 +16,7 @@ from specflow.runtime.file_digests import EXPORT_MANIFEST, file_digest, is_intac
 from specflow.runtime.filesystem import expanded
 from specflow.serving.array_file import read_arrays
 from specflow.serving.export_signature import Function, Signature
+from specflow.serving.raw_features import check_packages, differences
 from specflow.serving.round_trip import difference, exact_here, tolerance
 
 __all__ = ["MANIFEST", "RAW_SERVING", "LoadedExport", "load_export"]
@@ -89,6 +90,7 @@ class LoadedExport:
             else None
         )
         self._check_width()
+        self._packages: dict[str, str] = manifest.get("packages", {})
         self._weights = {
             name: jax.device_put(array)
             for name, array in self._arrays(manifest["weights"]).items()
@@ -120,6 +122,7 @@ class LoadedExport:
             DataError: a raw value is wrong.
         """
         if signature == RAW_SERVING and self.columns is not None:
+            check_packages(self.path, self._packages)
             return self(**self.columns(inputs))
         called = self._signature(signature)
         arrays = called.accept(dict(_flat(inputs)))
@@ -170,22 +173,17 @@ class LoadedExport:
 
     def _raw_differences(self) -> list[Diagnostic]:
         """Compares the features of the stored raw rows with the stored features."""
-        raw = json.loads(self._read("raw_rows.json")) if self.columns else {}
-        if not raw or self.columns is None:
+        if self.columns is None:
+            return []
+        check_packages(self.path, self._packages)
+        raw = json.loads(self._read("raw_rows.json"))
+        if not raw:
             return []
         features = dict(_flat(self.columns(raw)))
         arrays = self._arrays(self._manifest["example"])
-        return [
-            Diagnostic(
-                f"{self.path}: {RAW_SERVING}",
-                f"the stored raw rows have other features {name}",
-                expected="the same bits",
-                hint="Use the versions of NumPy and specflow that exported it.",
-                code="export-round-trip",
-            )
-            for name, array in features.items()
-            if not np.array_equal(array, arrays[f"inputs/{name}"][: len(array)])
-        ]
+        stored = {name: arrays[f"inputs/{name}"] for name in features}
+        where = f"{self.path}: {RAW_SERVING}"
+        return differences(where, features, stored, self.columns, self._packages)
 
     @property
     def weights(self) -> dict[str, np.ndarray]:

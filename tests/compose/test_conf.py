@@ -20,6 +20,7 @@ NO_DEFAULT = {
     ("data", "mixture"): ["data.parts={a: {name: digits}}"],
     ("data", "npz"): ["data.train=a.npz", "data.eval=b.npz"],
     ("data", "npy"): ["data.files=arrays"],
+    ("data", "images"): ["data.root=a"],
     ("data", "table"): ["data.files=a.csv"],
     ("data", "tfds"): ["data.dataset=plums"],
     ("data", "tfrecord"): ["data.files=a.tfrecord"],

@@ -84,7 +84,7 @@ CHOICES = {
 NEVER_NULL = (
     *("seed", "name", "loop.batch_size", "loop.eval_batch_size"),
     *("optimizer.lr", "optimizer.schedule", "optimizer.b1", "optimizer.no_decay"),
-    *("data.shuffle", "data.eval_fraction", "model.outputs", "model.dropout"),
+    *("data.shuffle", "data.eval_fraction", "model.dropout"),
     *("mesh.axes.data", "mesh.rules", "output.checkpoint", "output.checkpoint.keep"),
     *("spec.inputs", "spec.loss", "output.on_change"),
 )

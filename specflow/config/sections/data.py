@@ -55,6 +55,7 @@ DataConfig = by_name(
     ),
     Elsewhere("specflow.config.sections.table", "table"),
     Elsewhere("specflow.config.sections.mixture", "mixture"),
+    Elsewhere("specflow.config.sections.images", "images"),
     group="specflow.data",
 )
 """Value of `data:`: one of these by `name`, or a `_target_` that returns `{"train":

@@ -33,8 +33,8 @@ class ResNetConfig(Config):
     batch."""
     groups: PositiveInt = 32
     """Number of groups of group normalization, a divisor of `width`."""
-    outputs: PositiveInt = 1000
-    """Number of classes."""
+    outputs: PositiveInt | None = 1000
+    """Number of classes; null: that of the labels of images or a table."""
     dtype: Dtype | None = None
     """Data type of the activations; parameters and statistics stay float32. null:
     loop.compute_dtype."""
@@ -67,8 +67,8 @@ class ViTConfig(Config):
     """Position embedding: learned, or fixed 2-D sines and cosines."""
     pool: Literal["cls", "mean"] = "cls"
     """Pooling for the head: a class token, or the mean over all tokens."""
-    outputs: PositiveInt = 1000
-    """Number of classes."""
+    outputs: PositiveInt | None = 1000
+    """Number of classes; null: that of the labels of images or a table."""
     remat: Remat = "none"
     """Rematerialization: activations that the backward pass recomputes; see the
     decoder."""

@@ -11,7 +11,7 @@ from specflow.config.broken_rules import Broken, refuse
 from specflow.config.kinds import Kinds, named
 from specflow.config.sections.data import DataConfig, SetName
 from specflow.config.sections.records import RecordsConfig
-from specflow.config.sections.table import TableConfig
+from specflow.config.sections.table import RowsConfig
 
 __all__ = ["MEMBERS", "MixtureConfig", "records_of", "tables_of"]
 
@@ -128,7 +128,8 @@ class MixtureConfig(Config):
     @property
     def labels(self) -> list[str]:
         """Columns of labels of the tables."""
-        names = [name for table in tables_of(self).values() for name in table.labels]
+        tables: Mapping[str, Any] = tables_of(self)
+        names = [name for table in tables.values() for name in table.labels]
         return list(dict.fromkeys(names))
 
     @model_validator(mode="after")
@@ -170,20 +171,21 @@ def _set_names(parts: Mapping[str, Any]) -> list[str]:
     return [*parts, *own]
 
 
-def tables_of(config: Any) -> dict[str, TableConfig]:
-    """The tables of a `data` section: key -> section.
+def tables_of(config: Any) -> dict[str, RowsConfig]:
+    """The tables and images of a `data` section: key -> section.
 
+    >>> from specflow.config.sections.table import TableConfig
     >>> tables_of(TableConfig(files=["a.csv"])).keys()
     dict_keys(['data'])
     """
-    if isinstance(config, TableConfig):
+    if isinstance(config, RowsConfig):
         return {"data": config}
     if not isinstance(config, MixtureConfig):
         return {}
     return {
         f"data.parts.{name}": part
         for name, part in config.parts.items()
-        if isinstance(part, TableConfig)
+        if isinstance(part, RowsConfig)
     }
 
 

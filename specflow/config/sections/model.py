@@ -48,8 +48,8 @@ class CnnConfig(Config):
     """Number of channels of each 3x3 convolution; 2x2 max pooling follows each."""
     hidden: NonNegativeInt = 128
     """Size of the dense layer before the head; 0: no such layer."""
-    outputs: PositiveInt = 10
-    """Number of classes."""
+    outputs: PositiveInt | None = 10
+    """Number of classes; null: that of the labels of images or a table."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Dropout rate of the dense layer."""
     dtype: Dtype | None = None

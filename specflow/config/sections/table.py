@@ -1,6 +1,6 @@
 """`data=table`: files of rows, their columns and their splits."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -21,7 +21,7 @@ from specflow.config.sections.table_columns import (
     TextColumnConfig,
 )
 
-__all__ = ["MEMBERS", "SplitConfig", "TableConfig"]
+__all__ = ["MEMBERS", "ByteSize", "RowsConfig", "SplitConfig", "TableConfig"]
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -90,7 +90,21 @@ Names = Annotated[
 ByteSize = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(B|KiB|MiB|GiB|TiB)$")]
 
 
-class TableConfig(Config):
+class RowsConfig(Config):
+    """Base of data whose rows are those of a table."""
+
+    if TYPE_CHECKING:
+        # Fields of every kind, each at its place among the others of the kind.
+        split: "SplitConfig"
+        refit: bool
+
+    @property
+    def table(self) -> "TableConfig":
+        """The table."""
+        raise NotImplementedError
+
+
+class TableConfig(RowsConfig):
     """Rows of files: CSV, TSV, JSON lines, Parquet or Arrow, by columns.
 
     Numbers and one-hot categories are features.x: float32[b,d], indices of embeddings
@@ -109,8 +123,9 @@ class TableConfig(Config):
     eval_sets: dict[SetName, Paths] = {}
     """Further evaluation sets, reported apart: name -> files or globs, all of whose
     rows are evaluated, whatever the split."""
-    format: Literal["csv", "tsv", "jsonl", "parquet", "arrow"] | None = None
-    """Format of the files; null: by their suffix."""
+    format: Literal["csv", "tsv", "jsonl", "parquet", "arrow", "folder"] | None = None
+    """Format of the files; null: by their suffix. `folder`: they are folders with a
+    folder of images for each class, which have the columns `path` and `class`."""
     features: Names | None = None
     """Columns of features; null: all but labels, ids and the column of the split."""
     labels: Names = []
@@ -146,6 +161,11 @@ class TableConfig(Config):
     exceeds it is read in blocks."""
     refit: bool = False
     """Fit the columns anew where the run has fitted ones, and print what changes."""
+
+    @property
+    def table(self) -> "TableConfig":
+        """This table."""
+        return self
 
     @property
     def memory_bytes(self) -> int:

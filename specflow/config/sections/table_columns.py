@@ -8,7 +8,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from specflow.config.base import Config, UserPath
 from specflow.config.broken_rules import Broken, refuse
-from specflow.config.kinds import Kinds, named
+from specflow.config.kinds import Elsewhere, Kinds, named
 
 __all__ = [
     "CategoryColumnConfig",
@@ -353,6 +353,7 @@ ColumnConfig = Annotated[
             TextColumnConfig,
             DateColumnConfig,
             CrossColumnConfig,
+            Elsewhere("specflow.config.sections.image_column", "image"),
         ),
         words=("ignore",),
     ),

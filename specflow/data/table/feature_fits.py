@@ -13,6 +13,7 @@ from specflow.columns.cross_column import HASH_KEY, Indexed
 from specflow.columns.date_column import PERIODS, DateColumn
 from specflow.columns.fitted_columns import Column
 from specflow.columns.set_column import SetColumn
+from specflow.config.sections.image_column import ImageColumnConfig
 from specflow.config.sections.table import TableConfig
 from specflow.config.sections.table_columns import (
     CategoryColumnConfig,
@@ -39,6 +40,7 @@ from specflow.data.table.fit_features import (
     item_counts,
     unfitted_set,
 )
+from specflow.data.table.fit_images import fit_image
 from specflow.data.table.number_scans import NumberScan, training_numbers
 from specflow.data.table.shared_passes import Fit, RowsPass, fitted_together
 from specflow.data.table.table_cells import TableCells
@@ -176,6 +178,10 @@ class FeatureFits:
                     return fit_set(declared, items, vocabulary, sources)
             case DateColumnConfig():
                 column = yield from fit_date(declared, cells, raw[0], rows, diagnostics)
+            case ImageColumnConfig():
+                is_folder = self._config.format == "folder"
+                key = "data" if is_folder else f"data.columns.{name}"
+                column = fit_image(declared, cells, raw[0], rows, diagnostics, key=key)
         return column and dataclasses.replace(column, sources=sources)
 
     def _inferred(

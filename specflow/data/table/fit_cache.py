@@ -8,7 +8,7 @@ and so is the fact that its cells were checked.
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from specflow.data.table.table_files import TableFile
 from specflow.data.table.text_store import cache_folder
 from specflow.diagnostics.errors import DataError
 
-__all__ = ["FitCache"]
+__all__ = ["CheckedImages", "FitCache"]
 
 _VERSION = 1
 _IRRELEVANT = {"memory", "shuffle", "eval_files", "test_files", "files", "name"}
@@ -62,7 +62,7 @@ class FitCache:
 
     @property
     def _folder(self) -> Path:
-        return cache_folder() / "fits"
+        return _folder()
 
     def columns(self) -> FittedColumns | None:
         """The fitted columns, if all cells were checked with them."""
@@ -82,7 +82,7 @@ class FitCache:
     def keep_columns(self, fitted: FittedColumns) -> None:
         """Keeps fitted columns whose cells were all checked."""
         text = json.dumps(fitted.to_json())
-        self._keep(self._columns, lambda path: path.write_text(text, encoding="utf-8"))
+        _keep(self._columns, lambda path: path.write_text(text, encoding="utf-8"))
 
     def keep_split(self, split: npt.NDArray[np.int8]) -> None:
         """Keeps the split of each row."""
@@ -91,13 +91,39 @@ class FitCache:
             with path.open("wb") as file:
                 np.save(file, split)
 
-        self._keep(self._split, save)
+        _keep(self._split, save)
 
-    def _keep(self, path: Path, write: Any) -> None:
-        new = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write(new)
-            new.replace(path)
-        except OSError:
-            new.unlink(missing_ok=True)  # A cache that cannot be written is none.
+
+class CheckedImages:
+    """Whether all images of some rows were decoded before.
+
+    Args:
+        content: digests of the files, the columns and the rows.
+    """
+
+    def __init__(self, content: str):
+        digest = hashlib.sha256(f"{_VERSION} {content}".encode()).hexdigest()[:32]
+        self._path = _folder() / f"{digest}.images"
+
+    @property
+    def are_checked(self) -> bool:
+        """They were."""
+        return self._path.is_file()
+
+    def keep(self) -> None:
+        """Keeps that they were."""
+        _keep(self._path, lambda path: path.touch())
+
+
+def _folder() -> Path:
+    return cache_folder() / "fits"
+
+
+def _keep(path: Path, write: Callable[[Path], Any]) -> None:
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(new)
+        new.replace(path)
+    except OSError:
+        new.unlink(missing_ok=True)  # A cache that cannot be written is none.

@@ -57,7 +57,10 @@ def fit_label(
         counts = collections.Counter[str]() if begun is None else begun.texts
         if not counts:
             yield counted_texts(name, counts)
-        return _classes(name, counts, len(rows), declared)
+        hint = "Sorted files need data.split.by=random or stratified."
+        if cells.files and cells.files[0].file.images is not None:
+            hint = "Each class has a folder of its own in data.root."
+        return _classes(name, counts, len(rows), declared, hint)
     seen = begun
     if seen is None:
         seen = LabelScan(name, declared)
@@ -158,6 +161,7 @@ def _classes(
     texts: Mapping[str, int],
     rows: int,
     declared: CategoryColumnConfig,
+    hint: str,
 ) -> LabelColumn | list[Diagnostic]:
     counts = collections.Counter(texts)
     counts.pop("", None)
@@ -168,7 +172,7 @@ def _classes(
                 f"column {name}",
                 f"has {len(counts)} class in {rows:,} training rows: {found}",
                 expected="two classes or more, as labels",
-                hint="Sorted files need data.split.by=random or stratified.",
+                hint=hint,
                 code="table-kind",
             )
         ]

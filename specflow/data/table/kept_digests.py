@@ -4,12 +4,13 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from specflow.runtime.user_cache import user_cache
 
-__all__ = ["kept_digest"]
+__all__ = ["kept_digest", "kept_folder_digest"]
 
 _LEAST = 16 << 20
 """Size in bytes from which a digest is kept."""
@@ -31,10 +32,48 @@ def kept_digest(path: Path, read: Callable[[Path], str]) -> str:
         OSError: the file cannot be read.
     """
     status = path.stat()
-    folder = user_cache("digests")
-    if status.st_size < _LEAST or folder is None:
+    if status.st_size < _LEAST:
         return read(path)
     facts = [status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev]
+    return _kept(path, facts, status.st_mtime_ns, read)
+
+
+def kept_folder_digest(
+    path: Path, files: Sequence[Path], read: Callable[[Path], str]
+) -> str:
+    """SHA-256 of files of a folder, from the cache if all of them are the same.
+
+    Args:
+        path: the folder.
+        files: its files that count.
+        read: computes the digest.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    facts, newest = hashlib.sha256(), 0
+    for file in files:
+        status = file.stat()
+        newest = max(newest, status.st_mtime_ns)
+        fact = [os.fspath(file), status.st_size, status.st_mtime_ns, status.st_ino]
+        facts.update(os.fsencode(f"{fact}"))
+    return _kept(path, [facts.hexdigest()], newest, read)
+
+
+def _kept(
+    path: Path, facts: list[Any], changed_ns: int, read: Callable[[Path], str]
+) -> str:
+    """A digest from the cache if its facts are the same, else as it is read.
+
+    Args:
+        path: of what has the digest.
+        facts: change with it.
+        changed_ns: time of its last change.
+        read: computes it.
+    """
+    folder = user_cache("digests")
+    if folder is None:
+        return read(path)
     name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
     file = folder / f"{name}.json"
     try:
@@ -45,7 +84,7 @@ def kept_digest(path: Path, read: Callable[[Path], str]) -> str:
         pass  # Not kept, or damaged: read anew.
     start = time.time_ns()
     digest = read(path)
-    if start - status.st_mtime_ns > _CLOCK_NS:
+    if start - changed_ns > _CLOCK_NS:
         new = file.with_name(f".{name}.{os.getpid()}")
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ import numpy as np
 from specflow.columns import FittedColumns
 from specflow.config.sections.table import TableConfig
 from specflow.data.table.block_readers import ArrowBlocks, ParquetBlocks
+from specflow.data.table.image_source import PixelSource
 from specflow.data.table.row_splits import Rows
 from specflow.data.table.split_labels import split_labels
 from specflow.data.table.split_source import split_source
@@ -51,6 +52,8 @@ def opened_cells(
         DataError: a file cannot be read, or lacks a column; all files are reported.
     """
     missing = tuple(config.missing)
+    if files[0].images is not None:
+        return TableCells(read_columns(files, wanted, named), missing)
     is_text = files[0].format not in ("parquet", "arrow")
     text_size = sum(file.path.stat().st_size for file in files)
     if is_text and config.shuffle != "blocks" and not _exceeds(config, text_size):
@@ -97,6 +100,7 @@ def check_cells(
     splits: Mapping[str, Rows],
     fitted: FittedColumns,
     needs_labels: Collection[str],
+    roots: Mapping[str, str | None],
     proven: Collection[str] = (),
 ) -> None:
     """Checks the cells of splits of a streamed table, in one pass.
@@ -106,6 +110,7 @@ def check_cells(
         splits: name of each split -> numbers of its rows, ascending.
         fitted: makes the features.
         needs_labels: splits whose rows must have labels.
+        roots: column of images -> folder of its relative paths.
         proven: columns of which every cell is known to be valid.
 
     Raises:
@@ -133,7 +138,11 @@ def check_cells(
             with_labels = split in needs_labels
             try:
                 if columns:
-                    split_source(unproven, counted, inside, split, (), with_labels)
+                    source = split_source(
+                        unproven, counted, inside, split, (), with_labels, roots
+                    )
+                    if isinstance(source, PixelSource):
+                        source.decode(memory=-1)
                 elif with_labels:
                     split_labels(fitted, counted, inside, diagnostics[split])
             except DataError as error:

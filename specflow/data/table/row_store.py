@@ -96,6 +96,10 @@ class RowStore:
         """Raw values of some rows by column, as the files have them."""
         return self._source.raw(rows)
 
+    def served_raw(self, rows: slice) -> dict[str, list[Any]]:
+        """Raw values of some rows as a client sends them: the bytes of images."""
+        return self._source.served_raw(rows)
+
     def _write(self, folder: Any) -> None:
         what = f"the row store of the {self.origin}"
         progress = ReadProgress(f"writing {what}", len(self))

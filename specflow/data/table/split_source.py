@@ -1,5 +1,6 @@
 """The rows of one split of a table, as features, labels and ids."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -10,11 +11,14 @@ from specflow.columns import (
     CategoryColumn,
     CodedTexts,
     FittedColumns,
+    ImageColumn,
     NumberColumn,
 )
 from specflow.data.narrowing import refuse_wide
 from specflow.data.source import ArraySource
+from specflow.data.table.encoded_images import EncodedImages
 from specflow.data.table.fit_features import PartProblems
+from specflow.data.table.image_source import PixelSource
 from specflow.data.table.rows_among import are_among
 from specflow.data.table.split_labels import split_labels
 from specflow.data.table.table_cells import TableCells
@@ -28,6 +32,7 @@ __all__ = [
 ]
 
 Rows = npt.NDArray[np.int64]
+_NO_ROOTS: Mapping[str, str | None] = {}
 
 
 @runtime_checkable
@@ -36,6 +41,10 @@ class RawRows(Protocol):
 
     def raw(self, rows: slice) -> dict[str, list[Any]]:
         """Raw values of some rows by column, as the files have them."""
+        ...
+
+    def served_raw(self, rows: slice) -> dict[str, list[Any]]:
+        """Raw values of some rows as a client sends them: the bytes of images."""
         ...
 
 
@@ -78,6 +87,10 @@ class TableSource(ArraySource):
             for name in self._raw
         }
 
+    def served_raw(self, rows: slice) -> dict[str, list[Any]]:
+        """Raw values of some rows as a client sends them."""
+        return self.raw(rows)
+
 
 def split_source(
     fitted: FittedColumns,
@@ -86,7 +99,8 @@ def split_source(
     split: str,
     ids: Sequence[str],
     needs_labels: bool,
-) -> TableSource:
+    roots: Mapping[str, str | None] = _NO_ROOTS,
+) -> TableSource | PixelSource:
     """Makes the features of some rows, after a check of every cell.
 
     Args:
@@ -96,15 +110,23 @@ def split_source(
         split: name of the split, for messages.
         ids: columns that identify rows, as far as the table has them.
         needs_labels: False: there are no labels.
+        roots: column of images -> folder of its relative paths.
+
+    Returns:
+        The rows; those with images decode them when they are read.
 
     Raises:
         DataError: cells are wrong; those of all columns are reported.
     """
     parsed: dict[str, Any] = {}
+    images: dict[str, EncodedImages] = {}
     diagnostics: list[Diagnostic] = []
     for name, column in fitted.columns.items():
         sources = fitted.sources_of(name)
-        if isinstance(column, NumberColumn):
+        if isinstance(column, ImageColumn):
+            root = roots.get(name)
+            images[name] = EncodedImages(cells, sources[0], rows, root)
+        elif isinstance(column, NumberColumn):
             parsed[name] = _numbers(cells, sources[0], rows, column, diagnostics)
         elif isinstance(column, CategoryColumn):
             parsed[name] = _texts(cells, sources[0], rows, column, diagnostics)
@@ -124,10 +146,12 @@ def split_source(
         and column == NumberColumn(fill=column.fill, sources=column.sources)
     ]
     refuse_wide(raw, f"{split} split")
-    return TableSource(
+    others = {name: fitted.columns[name] for name in parsed}
+    features = dataclasses.replace(fitted, columns=others).features(parsed)
+    source = TableSource(
         cells,
         rows,
-        fitted.features(parsed),
+        features | dict.fromkeys(images, np.arange(len(rows))),
         labels,
         raw=fitted.sources,
         ids={
@@ -137,6 +161,7 @@ def split_source(
         },
         origin=f"{split} split",
     )
+    return PixelSource(source, fitted.images, images) if images else source
 
 
 def _numbers(

@@ -1,6 +1,7 @@
 """Columns of a table that is larger than memory, read one column at a time."""
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -51,6 +52,13 @@ class StreamedCells(TableCells):
     def names(self) -> list[str]:
         """Names of the columns that are read."""
         return self._columns
+
+    def folders(self, rows: Rows, root: str | None = None) -> list[Path]:
+        """Folder of the relative paths in some rows."""
+        if root is not None:
+            return super().folders(rows, root)
+        blocks = [self.blocks.blocks[self.blocks.block_at(row)] for row in rows]
+        return [self.blocks.files[block.file].folder for block in blocks]
 
     def parts(
         self,

@@ -5,7 +5,7 @@ import contextlib
 import functools
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ import numpy.typing as npt
 from specflow.columns import FittedColumns
 from specflow.data.array_tree import map_leaves, named_leaves
 from specflow.data.row_order import BlockOrder, RowIds, RowOrder
-from specflow.data.source import ArraySource, Rows
+from specflow.data.source import ArraySource, Rows, Source
+from specflow.data.table.encoded_images import image_content
 from specflow.data.table.split_labels import split_labels
 from specflow.data.table.split_source import row_identifiers, split_source
 from specflow.data.table.streamed_cells import StreamedCells
@@ -56,6 +57,7 @@ class StreamedSource:
         needs_labels: False: there are no labels.
         memory: bytes of rows that may be held.
         digest: of the content, which other processes compare.
+        roots: column of images -> folder of its relative paths.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class StreamedSource:
         needs_labels: bool,
         memory: int,
         digest: str,
+        roots: Mapping[str, str | None],
     ):
         self._cells = cells
         # A bit a row: their numbers would take 64.
@@ -77,7 +80,7 @@ class StreamedSource:
         self._bits = np.packbits(is_inside)
         self._fitted, self._name = fitted, name
         self._ids, self._needs_labels = ids, needs_labels
-        self._memory, self.digest = memory, digest
+        self._memory, self.digest, self._roots = memory, digest, roots
         self.origin = f"{name} split"
         blocks = cells.blocks.blocks
         self._sizes = [
@@ -141,7 +144,7 @@ class StreamedSource:
             self._read_ahead()
         return taken
 
-    def parts(self) -> Iterator[ArraySource]:
+    def parts(self) -> Iterator[Source]:
         """Yields all rows in order, in parts that are read anew."""
         for block, size in enumerate(self._sizes):
             if size:
@@ -204,6 +207,16 @@ class StreamedSource:
             for name in self._fitted.sources
         }
 
+    def served_raw(self, rows: slice) -> dict[str, list[Any]]:
+        """Raw values of some rows as a client sends them: the bytes of images."""
+        raw = self.raw(rows)
+        numbers = [self._row_of_table(row) for row in range(*rows.indices(len(self)))]
+        for name in self._fitted.images:
+            source = self._fitted.sources_of(name)[0]
+            folders = self._cells.folders(np.array(numbers), self._roots.get(name))
+            raw[source] = list(map(image_content, raw[source], folders))
+        return raw
+
     def _rows_of_split(self) -> RowIds:
         return np.flatnonzero(np.unpackbits(self._bits, count=len(self._cells)))
 
@@ -220,7 +233,7 @@ class StreamedSource:
         first = self._cells.blocks.blocks[block].first_row
         return first + int(self._inside(block)[row - int(self._firsts[block])])
 
-    def _parts(self, block: int) -> Iterator[ArraySource]:
+    def _parts(self, block: int) -> Iterator[Source]:
         """Reads the rows of this split in a block, part by part."""
         place = self._cells.blocks.blocks[block]
         inside = self._inside(block) + place.first_row
@@ -229,7 +242,7 @@ class StreamedSource:
             if start < stop:
                 yield self._part(cells, inside[start:stop] - first)
 
-    def _part(self, cells: TableCells, rows: RowIds) -> ArraySource:
+    def _part(self, cells: TableCells, rows: RowIds) -> Source:
         """The features of some rows of a part."""
         source = functools.partial(
             split_source,
@@ -238,8 +251,9 @@ class StreamedSource:
             split=self._name,
             ids=(),
             needs_labels=self._needs_labels,
+            roots=self._roots,
         )
-        if len(cells) // 2 < len(rows) < len(cells):
+        if len(cells) // 2 < len(rows) < len(cells) and not self._fitted.images:
             # Rows are selected faster from features than from every column.
             with contextlib.suppress(DataError):  # Of a row of another split.
                 whole = source(rows=np.arange(len(cells)))

@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from specflow.data.table.raw_cells import (
 )
 from specflow.data.table.table_reader import FileRows
 from specflow.diagnostics.errors import Diagnostic
+from specflow.runtime.filesystem import expanded
 
 __all__ = ["BadCellCounts", "TableCells"]
 
@@ -125,6 +127,21 @@ class TableCells:
         if isinstance(values, np.ndarray):
             return values[rows]
         return [values[row] for row in rows.tolist()]
+
+    def folders(
+        self, rows: npt.NDArray[np.int64], root: str | None = None
+    ) -> list[Path]:
+        """Folder of the relative paths in some rows.
+
+        Args:
+            rows: numbers of the rows.
+            root: of all of them; None: that of their file.
+        """
+        if root is not None:
+            return [expanded(root)] * len(rows)
+        numbers = np.searchsorted(self.first_rows, rows, side="right") - 1
+        folders = [each.file.folder for each in self.files]
+        return [folders[number] for number in numbers.tolist()]
 
     def are_times(self, name: str) -> bool:
         """True if all cells are dates or times of Arrow."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from specflow.data.table.image_folder import ImageFolder, image_folder
 from specflow.data.table.kept_digests import kept_digest
 from specflow.data.table.read_retries import RetriedFile, read_retried
 from specflow.diagnostics.errors import DataError, Diagnostic
@@ -33,6 +34,7 @@ _WORDS = {
     "jsonl": "a file of JSON objects, one a line,",
     "parquet": "a Parquet file",
     "arrow": "an Arrow file",
+    "folder": "a folder of images",
 }
 
 
@@ -46,6 +48,13 @@ class TableFile:
     format: str
     digest: str
     """SHA-256 of the content."""
+    images: ImageFolder | None = None
+    """The images of a folder of classes."""
+
+    @property
+    def folder(self) -> Path:
+        """Folder of relative paths in its cells."""
+        return self.path if self.images is not None else self.path.parent
 
 
 def table_files(
@@ -64,6 +73,8 @@ def table_files(
     """
     diagnostics: list[Diagnostic] = []
     files: dict[str, TableFile] = {}
+    if format == "folder":
+        return _folders(written, key)
     for pattern in written:
         for name, path in matching_files(pattern, key, diagnostics):
             chosen = format or _SUFFIXES.get(path.suffix.lower())
@@ -100,6 +111,22 @@ def table_files(
     if diagnostics:
         raise DataError(*diagnostics)
     return list(files.values())
+
+
+def _folders(written: Sequence[str], key: str) -> list[TableFile]:
+    """Folders of classes."""
+    diagnostics: list[Diagnostic] = []
+    files: list[TableFile] = []
+    for name in dict.fromkeys(written):
+        try:
+            images = image_folder(name, expanded(name, key), key=key)
+            digest = read_retried(name, images.digest)
+            files.append(TableFile(name, images.path, "folder", digest, images))
+        except DataError as error:
+            diagnostics += error.diagnostics
+    if diagnostics:
+        raise DataError(*diagnostics)
+    return files
 
 
 def format_of(path: Path, *, key: str) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from specflow.data.table.image_folder import CLASS, ImageFolder, outside_problem
 from specflow.data.table.read_retries import read_retried, retried_text
 from specflow.data.table.table_files import TableFile, unreadable
 from specflow.data.table.text_rows import csv_options, json_rows, misfit_rows
@@ -40,6 +41,8 @@ class FileRows:
 
     def place(self, row: int) -> str:
         """The file and line of a row, or the file and the row's number from 0."""
+        if self.file.images is not None:
+            return f"{self.file.name.rstrip('/')}/{self.file.images.images[row]}"
         if self.first_line is None:
             return f"{self.file.name}, row {self.first_row + row}"
         return f"{self.file.name}:{self.first_line + row}"
@@ -118,6 +121,12 @@ def header_problems(
     ]
     if not names:
         problems.append(unreadable(file, "has no columns").diagnostics[0])
+    if file.images is not None and file.images.outside:
+        if all(name != CLASS for _, name in named):
+            return problems
+        problem = outside_problem(file.images)
+        expected = f"one for each class, such as {file.name.rstrip('/')}/cat/1.png"
+        return [Diagnostic(file.name, problem, expected, code="table-column")]
     shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
     problems += [
         Diagnostic(
@@ -287,7 +296,29 @@ class _Arrow:
             raise unreadable(file, f"cannot be read: {first}") from error
 
 
+class _Folder:
+    """Folders of classes."""
+
+    def names(self, file: TableFile) -> list[str]:
+        """Names of the columns."""
+        return list(_images(file).columns)
+
+    def rows(self, file: TableFile, names: Sequence[str]) -> FileRows:
+        """Paths and classes, as texts."""
+        import pyarrow as pa
+
+        folder = _images(file)
+        columns = {name: pa.array(folder.columns[name], pa.string()) for name in names}
+        return FileRows(file, len(folder.images), None, columns)
+
+
+def _images(file: TableFile) -> ImageFolder:
+    assert file.images is not None
+    return file.images
+
+
 _READERS: dict[str, Any] = {
+    "folder": _Folder(),
     "csv": _Delimited(","),
     "tsv": _Delimited("\t"),
     "jsonl": _JsonLines(),

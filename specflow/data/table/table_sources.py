@@ -14,11 +14,9 @@ from specflow.data.table import row_splits
 from specflow.data.table.fit_cache import FitCache
 from specflow.data.table.fit_columns import fit_columns
 from specflow.data.table.open_table import check_cells, opened_cells
-from specflow.data.table.row_store import RowStore
+from specflow.data.table.opened_split import image_roots, opened_split
 from specflow.data.table.split_cells import split_rows
-from specflow.data.table.split_source import split_source
 from specflow.data.table.streamed_cells import StreamedCells
-from specflow.data.table.streamed_source import StreamedSource
 from specflow.data.table.table_cells import TableCells
 from specflow.data.table.table_changes import changed_files
 from specflow.data.table.table_files import TableFile, table_files
@@ -30,6 +28,11 @@ Rows = npt.NDArray[np.int64]
 _STABLE = ("hash", "group", "column")
 """Rules by which a row stays in its split when the files change."""
 _KEYS = {"train": "data.files", "eval": "data.eval_files", "test": "data.test_files"}
+_FOLDER_KEYS = {
+    "train": "data.root",
+    "eval": "data.eval_root",
+    "test": "data.test_root",
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,6 +101,8 @@ class _Builder:
         self._needs_labels, self._same_files = needs_labels, same_files
         self._needs_train = needs_train or fitted is None
         self._by_files = config.split.by == "files"
+        is_folder = config.format == "folder"
+        self._keys = _FOLDER_KEYS if is_folder else _KEYS
         self._files: list[TableFile] = []
         self._cache: FitCache | None = None
         """Of a streamed table."""
@@ -171,7 +176,8 @@ class _Builder:
             labeled = [split for split in splits if self._labels_needed(split)]
             known = proven if "train" in splits else ()
             try:
-                check_cells(cells, splits, fitted, labeled, known)
+                roots = image_roots(self._config)
+                check_cells(cells, splits, fitted, labeled, roots, known)
             except DataError as error:
                 diagnostics += error.diagnostics
         if diagnostics:
@@ -183,28 +189,22 @@ class _Builder:
     def _source(
         self, fitted: FittedColumns, cells: TableCells, rows: Rows, split: str
     ) -> Source:
-        ids, needs_labels = self._config.id, self._labels_needed(split)
-        if not isinstance(cells, StreamedCells):
-            return split_source(fitted, cells, rows, split, ids, needs_labels)
-        assert self._cache is not None
-        source = StreamedSource(
+        return opened_split(
+            self._config,
+            fitted,
             cells,
             rows,
-            fitted=fitted,
-            name=split,
-            ids=ids,
-            needs_labels=needs_labels,
-            memory=self._config.memory_bytes,
-            digest=f"{self._cache.key} {split}",
+            split,
+            needs_labels=self._labels_needed(split),
+            trains=split == "train" and self._needs_train,
+            files=self._files,
+            cache=self._cache,
         )
-        if split == "train" and self._config.shuffle == "rows" and self._needs_train:
-            return RowStore(source, source.digest)
-        return source
 
     def _rows_as_parts(self) -> dict[str, tuple[TableCells, Rows]]:
         """Splits the rows of all files."""
         config = self._config
-        files = table_files(config.files, key="data.files", format=config.format)
+        files = table_files(config.files, key=self._keys["train"], format=config.format)
         relation = self._relation(files)
         column = () if relation == "new" else (config.split.column,)
         cells = self._cells(files, [name for name in column if name is not None])
@@ -253,9 +253,9 @@ class _Builder:
         if not self._config.test_files:
             raise DataError(
                 Diagnostic(
-                    "data.test_files",
+                    self._keys["test"],
                     "is empty",
-                    expected="the files of the test split",
+                    expected="what the test split is read from",
                     code="data-empty",
                 )
             )
@@ -269,7 +269,7 @@ class _Builder:
             "eval": config.eval_files,
             "test": config.test_files,
         }[split]
-        files = table_files(paths, key=_KEYS[split], format=config.format)
+        files = table_files(paths, key=self._keys[split], format=config.format)
         cells = self._cells(files, [], needs_labels=split == "train")
         return cells, np.arange(len(cells))
 

@@ -1,5 +1,6 @@
 """Writes an exported model: `jax.export` programs, weights and an example."""
 
+import base64
 import functools
 import hashlib
 import json
@@ -141,6 +142,7 @@ def write_export(
             },
             # Absent without columns, as in exports before there were any.
             **({} if columns is None else {"columns": "columns.json"}),
+            **_packages(columns),
             "sha256": folder_digests(temporary),
         }
         text = json.dumps(signed(about), indent=1) + "\n"
@@ -150,9 +152,24 @@ def write_export(
     return final
 
 
+def _packages(columns: FittedColumns | None) -> dict[str, dict[str, str]]:
+    """Packages that make features of raw rows, with their versions."""
+    packages = [] if columns is None else columns.packages
+    if not packages:
+        return {}
+    return {"packages": {name: version_of(name) or "" for name in packages}}
+
+
 def _write_json(path: Path, content: Any) -> None:
-    text = json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n"
+    text = json.dumps(content, indent=1, ensure_ascii=False, default=_plain) + "\n"
     path.write_text(text, encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """A raw value that JSON lacks: bytes as TensorFlow Serving has them, else text."""
+    if isinstance(value, bytes):
+        return {"b64": base64.b64encode(value).decode()}
+    return str(value)
 
 
 def _check_raw_name(signatures: Mapping[str, Any]) -> None:
