@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from specflow.config.sections.data_sources import TextConfig
 from specflow.data.holdout import held_out_rows
-from specflow.data.source import Rows, RowSpec
+from specflow.data.source import Rows, RowSpec, Source
+from specflow.data.text_corpus import corpus, whole_corpus
 from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.runtime.filesystem import absence_hint, expanded
 from specflow.runtime.text_encoding import without_mark
@@ -84,12 +85,14 @@ class WindowSource:
         return columns[path]
 
 
-def text(config: TextConfig) -> tuple[WindowSource, WindowSource]:
-    """Returns training windows, and windows of the held-out files.
+def text(config: TextConfig) -> tuple[Source, Source]:
+    """Returns training windows, and windows of the held-out documents.
 
     Raises:
-        DataError: the root is missing, no file matches, or there are too few bytes.
+        DataError: files are missing or no text, or there are too few bytes.
     """
+    if config.files:
+        return corpus(config)
     root = _root(config.root, "data.root")
     texts = _read_texts(root, config)
     if len(texts) < 2:
@@ -110,17 +113,19 @@ def text(config: TextConfig) -> tuple[WindowSource, WindowSource]:
     )
 
 
-def whole_text(config: TextConfig, folder: str, *, key: str) -> WindowSource:
+def whole_text(config: TextConfig, folder: str, *, key: str) -> Source:
     """Returns the windows of all matching files of a folder, with nothing held out.
 
     Args:
         config: pattern and length; `max_bytes` bounds this folder too.
-        folder: the folder.
+        folder: the folder; with `files` a file or a glob.
         key: its setting, for messages.
 
     Raises:
         DataError: there is no such folder, no file matches, or there are too few bytes.
     """
+    if config.files:
+        return whole_corpus(config, [folder], key=key)
     root = _root(folder, key)
     texts = _read_texts(root, config)
     return _windows(texts, "evaluate on", root, config.length)

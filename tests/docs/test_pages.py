@@ -215,6 +215,17 @@ def test_arrays_of_ones_own_train_and_predict(folder):
     ]
 
 
+def test_text_of_ones_own_trains_predicts_and_is_exported(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    runpy.run_path("my_stories.py")
+    commands = [line for line in LINES if "stories" in line]
+    assert len(commands) == 3
+    for line in commands:
+        assert main(shlex.split(line)[1:]) == 0, capsys.readouterr().err
+    (first, *_) = (folder / "next_bytes.jsonl").read_text().splitlines()
+    assert '"document": "stories/' in first
+
+
 def test_a_mixture_of_ones_own_trains_and_evaluates_a_part(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     runpy.run_path("my_cherries.py")

@@ -1,12 +1,14 @@
 """Data sources that are imported when they are used."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from specflow.config.base import Config, UserPath
+from specflow.config.broken_rules import Broken, refuse
 from specflow.config.kinds import named
 from specflow.config.sections.data import HeldOutConfig, SetName
+from specflow.config.sections.path_lists import Paths
 
 __all__ = [
     "MEMBERS",
@@ -58,6 +60,18 @@ class TextConfig(Config):
     """
 
     name: Literal["text"] = "text"
+    files: Paths = []
+    """Files or globs of your own, in place of `root` and `pattern`, read whole and in
+    UTF-8. A file is a document, and so is a line of a `.jsonl` file."""
+    column: str = "text"
+    """Key of the text in a line of JSON."""
+    separator: int | None = Field(default=None, ge=0, le=255)
+    """Byte after each document of `files`, such as 0, which text does not have; null:
+    none."""
+    split_by: Literal["random", "hash"] = "random"
+    """Rule by which documents of `files` are held out: `random` draws them; `hash` goes
+    by their content, so that a document stays in its split when others are added, and
+    equal documents are in one split."""
     root: UserPath = "stdlib"
     """Folder to read, or `stdlib`: the sources of Python's standard library, which
     differ slightly between versions of Python."""
@@ -67,16 +81,33 @@ class TextConfig(Config):
     length: PositiveInt = 128
     """Length of a window, in bytes."""
     max_bytes: PositiveInt | None = 4_000_000
-    """Total bytes to read, of files sampled by `split_seed`; null: every file."""
+    """Total bytes to read below `root`, of files sampled by `split_seed`; null: every
+    file."""
     eval_fraction: float = Field(default=0.1, gt=0.0, lt=1.0)
-    """Fraction of the files held out for evaluation; a file is never split."""
+    """Fraction of the documents held out for evaluation; none is ever divided."""
     split_seed: NonNegativeInt = 0
     """Seed of the sampling of files and of the split."""
     shuffle: bool = True
     """Shuffle the training windows every epoch."""
     eval_sets: dict[SetName, UserPath] = {}
     """Further evaluation sets, reported apart: name -> folder, all of whose files that
-    match `pattern` are read."""
+    match `pattern` are read; with `files`: name -> file or glob."""
+
+    @model_validator(mode="after")
+    def _files_or_folder(self) -> Self:
+        broken: list[Broken] = []
+        if self.files and self.root != "stdlib":
+            expected = "stdlib, the default, as .files are read in place of a folder"
+            broken.append(Broken(("root",), self.root, expected, ".files"))
+        if not self.files:
+            for key, default in (("separator", None), ("split_by", "random")):
+                value = getattr(self, key)
+                if value != default:
+                    expected = f"{'null' if default is None else default}: .files are "
+                    expected += "empty, whose documents it concerns"
+                    broken.append(Broken((key,), value, expected, ".files"))
+        refuse("TextConfig", broken)
+        return self
 
 
 class NpzConfig(Config):

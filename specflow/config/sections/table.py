@@ -3,16 +3,16 @@
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
-    BeforeValidator,
     Field,
     NonNegativeInt,
     model_validator,
 )
 
-from specflow.config.base import Config, Says, UserPath
+from specflow.config.base import Config
 from specflow.config.broken_rules import Broken, refuse
 from specflow.config.kinds import named
 from specflow.config.sections.data import SetName
+from specflow.config.sections.path_lists import Names, Paths
 from specflow.config.sections.table_columns import (
     CategoryColumnConfig,
     ColumnConfig,
@@ -67,24 +67,6 @@ class SplitConfig(Config):
             broken.append(Broken(("test",), self.test, expected, ".eval"))
         refuse("SplitConfig", broken)
         return self
-
-
-def _list_of(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-def _or_one(words: str) -> Says:
-    """Describes a list of texts; one text is a list of one."""
-    listed = {"type": "array", "items": {"type": "string"}}
-    return Says(words, "", alternatives=(listed,))
-
-
-Paths = Annotated[
-    list[UserPath], BeforeValidator(_list_of), _or_one("a path or a list of paths")
-]
-Names = Annotated[
-    list[str], BeforeValidator(_list_of), _or_one("a name or a list of names")
-]
 
 
 ByteSize = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(B|KiB|MiB|GiB|TiB)$")]

@@ -163,9 +163,16 @@ def _no_format(name: str, path: Path, key: str, hint: str) -> Diagnostic:
 
 
 def matching_files(
-    pattern: str, key: str, diagnostics: list[Diagnostic]
+    pattern: str, key: str, diagnostics: list[Diagnostic], *, glob_name: str = "*.csv"
 ) -> Iterable[tuple[str, Path]]:
-    """Name and path of each file of a path or a glob."""
+    """Name and path of each file of a path or a glob.
+
+    Args:
+        pattern: the path or glob, as written.
+        key: its dotted key, for messages.
+        diagnostics: gets an error where there is no file.
+        glob_name: glob of files that a hint names for a folder.
+    """
     path = expanded(pattern, key)
     if path.is_file():
         return [(pattern, path)]
@@ -192,7 +199,7 @@ def matching_files(
             else f"there is no file {pattern!r}"
         )
         hint = (
-            f"Use a glob, such as {pattern.rstrip('/')}/*.csv."
+            f"Use a glob, such as {pattern.rstrip('/')}/{glob_name}."
             if path.is_dir()
             else absence_hint(path)
         )
