@@ -34,8 +34,8 @@ faults:  ## mistakes planted in config files: found, placed, fixed, tracebacks
 	python -m tests.corpus
 
 hubs:  ## sources of records for real, with the packages of their extras
-	pip install -q ".[array_record,huggingface,tfds,tfrecord]"
-	pytest -n 0 tests/data/records
+	pip install -q ".[array_record,huggingface,remote,tfds,tfrecord]"
+	pytest -n 0 tests/data/records tests/data/table/test_remote_files.py
 
 trackers:  ## trackers for real, once pip install -e '.[mlflow,trackio,wandb]' is done
 	pytest -n 0 tests/trackers

@@ -3,13 +3,13 @@
 import dataclasses
 import glob
 import hashlib
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from specflow.data.table.image_folder import ImageFolder, image_folder
 from specflow.data.table.kept_digests import kept_digest
 from specflow.data.table.read_retries import RetriedFile, read_retried
+from specflow.data.table.remote_files import fetched_files, is_url
 from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.runtime.filesystem import absence_hint, expanded
 
@@ -27,7 +27,6 @@ _SUFFIXES = {
     ".feather": "arrow",
     ".ipc": "arrow",
 }
-_URL = re.compile(r"([a-z][a-z\d+.-]+)://", re.IGNORECASE)
 _WORDS = {
     "csv": "a CSV file",
     "tsv": "a TSV file",
@@ -63,7 +62,7 @@ def table_files(
     """Finds the files of paths and globs.
 
     Args:
-        written: paths and globs; files of a glob are in the order of their names.
+        written: paths, URLs and globs; files of a glob are in the order of their names.
         key: dotted key of the paths, for messages.
         format: of all files; None: by their suffix.
 
@@ -165,10 +164,10 @@ def _no_format(name: str, path: Path, key: str, hint: str) -> Diagnostic:
 def matching_files(
     pattern: str, key: str, diagnostics: list[Diagnostic], *, glob_name: str = "*.csv"
 ) -> Iterable[tuple[str, Path]]:
-    """Name and path of each file of a path or a glob.
+    """Name and path of each file of a path, a URL, or a glob of them.
 
     Args:
-        pattern: the path or glob, as written.
+        pattern: the path, URL or glob, as written.
         key: its dotted key, for messages.
         diagnostics: gets an error where there is no file.
         glob_name: glob of files that a hint names for a folder.
@@ -176,17 +175,8 @@ def matching_files(
     path = expanded(pattern, key)
     if path.is_file():
         return [(pattern, path)]
-    if (url := _URL.match(pattern)) is not None:
-        diagnostics.append(
-            Diagnostic(
-                key,
-                f"{pattern!r} is a URL, and {url[1]} is not read",
-                expected="local paths and globs",
-                hint="Copy the files to a disk, or mount the storage as a folder.",
-                code="missing-file",
-            )
-        )
-        return []
+    if is_url(pattern):
+        return fetched_files(pattern, key, diagnostics)
     if glob.has_magic(pattern):
         names = sorted(glob.glob(str(path), recursive=True))
         found = [(name, Path(name)) for name in names if Path(name).is_file()]

@@ -20,7 +20,6 @@ HEADER = "n,c,y\n"
 SETTINGS = {
     "duplicate_header": (["t.csv"], {}),
     "empty": (["t.csv", "none.csv", "*.tsv", "t.xlsx"], {}),
-    "url": (["s3://bucket/pears/*.parquet", "gs://bucket/t.csv"], {}),
     "header_alone": (["t.csv"], {}),
     "misfit_rows": (["t.csv"], {}),
     "missing_column": (["t.csv"], {"labels": ["yy"], "id": ["key"]}),
