@@ -42,9 +42,7 @@ def record_files(written: Sequence[str], *, key: str) -> list[RecordFile]:
     diagnostics: list[Diagnostic] = []
     files: dict[str, RecordFile] = {}
     for pattern in written:
-        for name, path in matching_files(
-            pattern, key, diagnostics, glob_name="*.tfrecord"
-        ):
+        for name, path in matching_files(pattern, key, diagnostics, glob_name="*"):
             try:
                 if not read_retried(name, lambda path=path: path.stat().st_size):
                     diagnostics.append(
