@@ -108,7 +108,7 @@ class _Looking:
         Temporaries of the steps must become `least` times smaller.
         """
         config, available = look.config, look.limit.available
-        began, tried = time.monotonic(), []
+        began, tried, almost = time.monotonic(), [], []
         modes = [mode for mode in MODES if mode in short or mode == "train"]
         end = began + self.question.seconds
 
@@ -117,7 +117,7 @@ class _Looking:
                 return None
             if times_smaller(change, config) < least:
                 return None
-            if "state" in short and not any("mesh." in each for each in change):
+            if "state" in short and not any(each.startswith("mesh") for each in change):
                 return None
             try:
                 look = self.at([*overrides, *change])
@@ -128,9 +128,12 @@ class _Looking:
                 programs = look.programs(modes, tell=_tell)
             except SpecflowError:
                 return None  # An invalid mesh or model.
-            if not all(program.fits for program in programs):
-                return None
-            return max(program.needs or 0 for program in programs)
+            size = max(program.needs or 0 for program in programs)
+            if all(program.fits for program in programs):
+                return size
+            if _share(look.limit, size):
+                almost.append((change, size))
+            return None
 
         ways = changes(config, state.mesh, short=short)
         each = (nearest(way, needs) for way in ways)
@@ -139,9 +142,15 @@ class _Looking:
         )
         # Combinations, if no single change is enough.
         fitting = [*islice(filter(None, each), _ENOUGH)] or [*islice(several, 1)]
+        # A larger share of a GPU's memory on top, if nothing is enough without.
         found = {
             "fitting": [
-                {"overrides": list(change), "needs": size} for change, size in fitting
+                {
+                    "overrides": list(change),
+                    "needs": size,
+                    "share": _share(look.limit, size) if size > available else None,
+                }
+                for change, size in fitting or almost[:1]
             ],
             "tried": tried,
             "seconds": time.monotonic() - began,

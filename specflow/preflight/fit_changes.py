@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, get_args
 
-from specflow.config.sections.mesh import BATCH_AXES
+from specflow.config.sections.mesh import BATCH_AXES, axes_of
 
 __all__ = ["Change", "changes", "nearest", "times_smaller", "together"]
 
@@ -125,6 +125,10 @@ def _micro_steps(config: Any, mesh: Mapping[str, int]) -> Iterator[Change]:
 
 
 def _axes(config: Any, mesh: Mapping[str, int]) -> Iterator[Change]:
+    if not _shards_over_fsdp(config):
+        if mesh["data"] > 1:  # An axis of that name would shard the batch alone.
+            yield ("mesh=fsdp",)
+        return
     if mesh["data"] > 1 and not getattr(config.mesh, "slices", None):
         yield ("mesh.axes.data=1", "mesh.axes.fsdp=-1")
     for size in _TENSOR:
@@ -132,6 +136,13 @@ def _axes(config: Any, mesh: Mapping[str, int]) -> Iterator[Change]:
             continue
         fsdp = mesh["fsdp"] * mesh["tensor"] // size
         yield (f"mesh.axes.tensor={size}", f"mesh.axes.fsdp={fsdp}")
+
+
+def _shards_over_fsdp(config: Any) -> bool:
+    """Returns whether parameters can be sharded over the axis `fsdp`."""
+    alongs = [rule.along for rule in config.mesh.rules]
+    alongs += config.mesh.logical.values()
+    return any("fsdp" in axes_of(along) for along in alongs)
 
 
 def _dtype(config: Any) -> Iterator[Change]:

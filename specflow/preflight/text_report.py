@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from specflow.preflight.memory_limit import FRACTION
+from specflow.preflight.verdict import in_words
 from specflow.runtime.formatting import columns, human
 
 __all__ = ["as_text"]
@@ -247,8 +248,7 @@ def _change_lines(found: Mapping[str, Any]) -> Iterator[str]:
         return
     yield f"changes that fit, each compiled ({spent} of {found['budget']:.0f} s)"
     rows = [
-        (f"  {' '.join(program['overrides'])}", f"{human(program['needs'])}")
-        for program in found["fitting"]
+        (f"  {in_words(change)}", human(change["needs"])) for change in found["fitting"]
     ]
     yield columns(rows, right=(1,))
 

@@ -7,7 +7,7 @@ from specflow.diagnostics.errors import Diagnostic
 from specflow.preflight.child_process import Question, ask
 from specflow.runtime.formatting import human
 
-__all__ = ["misfits", "shortfall"]
+__all__ = ["in_words", "misfits", "shortfall"]
 
 
 def shortfall(
@@ -28,7 +28,7 @@ def shortfall(
     ]
     needs = max((program["needs"] or 0 for program in short), default=report["needs"])
     changes = report.get("changes", {})
-    tried = [" ".join(change["overrides"]) for change in changes.get("fitting", [])]
+    tried = [in_words(change) for change in changes.get("fitting", [])]
     tries = [*filter(None, [changes.get("share")]), *tried[:1]]
     return [
         Diagnostic(
@@ -42,6 +42,15 @@ def shortfall(
             code="exceeds",
         )
     ]
+
+
+def in_words(change: Mapping[str, Any]) -> str:
+    """Returns a change as it is typed, with a setting of the environment in front.
+
+    >>> in_words({"overrides": ["mesh=fsdp"], "share": "SHARE=0.9"})
+    'SHARE=0.9 mesh=fsdp'
+    """
+    return " ".join(filter(None, [change.get("share"), *change["overrides"]]))
 
 
 def misfits(question: Question, *, numbered: bool) -> list[Diagnostic]:

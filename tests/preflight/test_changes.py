@@ -10,7 +10,8 @@ from specflow.preflight.fit_changes import changes, nearest, times_smaller, toge
 
 MESH = {"data": 4, "fsdp": 4, "tensor": 1, "sequence": 1, "expert": 1}
 LM = ["experiment=stdlib_lm", "loop.batch_size=64"]
-DECODER = ["experiment=lm_10m", "loop.batch_size=64", "model.dtype=float32"]
+REPLICATED = ["experiment=lm_10m", "loop.batch_size=64", "model.dtype=float32"]
+DECODER = [*REPLICATED, "mesh=fsdp"]
 
 
 def ways(overrides, short=("train",), mesh=MESH):
@@ -54,6 +55,14 @@ def test_where_the_state_is_too_large_other_axes_come_first():
     assert sorted(found) == sorted(ways([*DECODER, "model.remat=dots"]))
 
 
+def test_a_mesh_without_rules_for_fsdp_is_replaced_by_one_that_has_them():
+    """The axis alone would shard the batch, and no parameter."""
+    mesh = {**MESH, "fsdp": 1}
+    found = tried([*REPLICATED, "model.remat=full"], mesh=mesh)
+    assert [one for one in found if "mesh" in one] == ["mesh=fsdp"]
+    assert compose([*REPLICATED, "mesh=data", "mesh=fsdp"]).config.mesh.rules
+
+
 def test_a_model_that_names_no_type_follows_the_loop():
     assert "loop.compute_dtype=bfloat16" in tried(["experiment=lm_10m"])
     lower = ["experiment=lm_10m", "loop.compute_dtype=bfloat16"]
@@ -85,7 +94,7 @@ def test_where_evaluation_alone_is_too_large_training_is_left_alone():
 
 
 def test_every_change_composes():
-    overrides = [*DECODER, "model.remat=none", "mesh=fsdp"]
+    overrides = [*DECODER, "model.remat=none"]
     for one in tried(overrides):
         assert compose([*overrides, *one.split()]).config
 

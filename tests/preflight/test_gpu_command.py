@@ -142,3 +142,21 @@ def test_a_kernel_that_the_gpu_does_not_have_is_refused(capsys, overrides, messa
         f"error[attention] model.attention: {message} (override {kernel}). Try "
         "model.attention=auto."
     )
+
+
+@needs_cuda
+def test_a_state_that_is_too_large_is_answered_with_another_mesh(capsys):
+    """28.0 GiB on each GPU, or 14.0 where it is sharded: with the temporaries that is
+    more than JAX takes of an L4, and less than it has."""
+    words = ["check", *MLP, "model.hidden=[50000,50000]", "mesh=data", "--topology",
+             "l4:2", "--json"]  # fmt: skip
+    assert main(words) == 2
+    found = json.loads(capsys.readouterr().out)
+    assert "programs" not in found  # Not compiled.
+    assert found["changes"]["tried"][0] == ["mesh=fsdp"]
+    (change,) = found["changes"]["fitting"]
+    assert change["overrides"] == ["mesh=fsdp"]
+    assert found["available"] < change["needs"] < found["memory"]["total"]
+    name, _, share = change["share"].partition("=")
+    assert name == "XLA_PYTHON_CLIENT_MEM_FRACTION"
+    assert change["needs"] <= float(share) * found["memory"]["total"]
