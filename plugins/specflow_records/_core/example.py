@@ -81,70 +81,71 @@ def parsed_example(
     >>> parsed_example(bytes.fromhex("0a0b0a090a017812041a020a00"))
     {'x': array([0])}
     """
-    view = memoryview(content)
     features: dict[str, Any] = {}
-    for number, wire, value in _fields(view):
+    for number, wire, start, stop in _fields(content, 0, len(content)):
         if number == _SEQUENCE_LISTS and wire == _BYTES:
             raise ExampleError("it has feature_lists: it is a tf.train.SequenceExample")
         if number != _EXAMPLE_FEATURES or wire != _BYTES:
             continue
-        for inner, inner_wire, entry in _fields(value):
+        for inner, inner_wire, first, last in _fields(content, start, stop):
             if inner != 1 or inner_wire != _BYTES:
                 continue
-            name, feature = _entry(entry)
+            name, feature = _entry(content, first, last)
             if names is None or name in names:
-                features[name] = _feature(feature)
+                features[name] = _feature(content, *feature)
     return features
 
 
-def _entry(entry: memoryview) -> tuple[str, memoryview]:
-    name, feature = b"", memoryview(b"")
-    for number, wire, value in _fields(entry):
+def _entry(content: bytes, start: int, stop: int) -> tuple[str, tuple[int, int]]:
+    """The name of a feature, and where it is."""
+    name, feature = b"", (stop, stop)
+    for number, wire, first, last in _fields(content, start, stop):
         if wire == _BYTES and number == 1:
-            name = bytes(value)
+            name = content[first:last]
         elif wire == _BYTES and number == 2:
-            feature = value
+            feature = first, last
     try:
         return name.decode(), feature
     except UnicodeDecodeError as error:
         raise ExampleError("the name of a feature is not UTF-8") from error
 
 
-def _feature(feature: memoryview) -> Any:
+def _feature(content: bytes, start: int, stop: int) -> Any:
     result: Any = None
-    for number, wire, value in _fields(feature):
+    for number, wire, first, last in _fields(content, start, stop):
         if wire != _BYTES:
             continue
         if number == _BYTES_LIST:
-            texts = [bytes(each) for _, kind, each in _fields(value) if kind == _BYTES]
+            inner = _fields(content, first, last)
+            texts = [content[at:end] for _, kind, at, end in inner if kind == _BYTES]
             result = texts[0] if len(texts) == 1 else texts or None
         elif number == _FLOAT_LIST:
-            result = _floats(value)
+            result = _floats(content, first, last)
         elif number == _INT64_LIST:
-            result = _integers(value)
+            result = _integers(content, first, last)
     return result
 
 
-def _floats(content: memoryview) -> npt.NDArray[np.float32]:
+def _floats(content: bytes, start: int, stop: int) -> npt.NDArray[np.float32]:
     parts: list[Any] = []
-    for number, wire, value in _fields(content):
+    for number, wire, first, last in _fields(content, start, stop):
         if number == 1 and wire in (_BYTES, _FIXED32):
-            if len(value) % 4:
+            if (last - first) % 4:
                 raise ExampleError("a list of floats is cut off")
-            parts.append(np.frombuffer(value, "<f4"))
+            parts.append(np.frombuffer(content, "<f4", (last - first) // 4, first))
     return _joined(parts, np.dtype(np.float32))
 
 
-def _integers(content: memoryview) -> npt.NDArray[np.int64]:
+def _integers(content: bytes, start: int, stop: int) -> npt.NDArray[np.int64]:
     parts: list[Any] = []
     single: list[int] = []
-    for number, wire, value in _fields(content):
+    for number, wire, first, last in _fields(content, start, stop):
         if number != 1:
             continue
         if wire == _VARINT:
-            single.append(value)
+            single.append(first)
         elif wire == _BYTES:
-            parts.append(_varints(value))
+            parts.append(_varints(content, first, last))
     if single:
         parts.append(np.array(single, np.uint64).astype(np.int64))
     return _joined(parts, np.dtype(np.int64))
@@ -156,11 +157,13 @@ def _joined(parts: list[Any], dtype: np.dtype[Any]) -> Any:
     return np.concatenate(parts) if parts else np.zeros(0, dtype)
 
 
-def _varints(content: memoryview) -> npt.NDArray[np.int64]:
+def _varints(content: bytes, start: int, stop: int) -> npt.NDArray[np.int64]:
     """Decodes a packed list of integers."""
-    octets = np.frombuffer(content, np.uint8)
-    if not octets.size:
+    if start == stop:
         return np.zeros(0, np.int64)
+    if stop - start == 1 and content[start] < 0x80:
+        return np.array([content[start]])
+    octets = np.frombuffer(content, np.uint8, stop - start, start)
     is_last = octets < 0x80
     if not is_last[-1]:
         raise ExampleError("a list of integers is cut off")
@@ -176,40 +179,46 @@ def _varints(content: memoryview) -> npt.NDArray[np.int64]:
     return np.bitwise_or.reduceat(bits, starts).astype(np.int64)
 
 
-def _fields(content: memoryview) -> Iterator[tuple[int, int, Any]]:
-    """Yields number, wire type and value of each field of a message.
+def _fields(content: bytes, at: int, stop: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yields number, wire type, and place of each field of a message.
+
+    The place is the first byte and the one after the last; of a varint, its value comes
+    first.
 
     Raises:
         ExampleError: the message is malformed.
     """
-    at, size = 0, len(content)
-    while at < size:
-        tag, at = _varint(content, at, size)
-        number, wire = tag >> 3, tag & 7
+    while at < stop:
+        tag = content[at]
+        at += 1
+        if tag > 0x7F:
+            tag, at = _varint(content, at - 1, stop)
+        wire = tag & 7
         if wire == _VARINT:
-            value, at = _varint(content, at, size)
-            yield number, wire, value
+            value, at = _varint(content, at, stop)
+            yield tag >> 3, wire, value, at
             continue
         if wire == _BYTES:
-            length, at = _varint(content, at, size)
+            length, at = _varint(content, at, stop)
         elif wire in (_FIXED32, _FIXED64):
             length = 4 if wire == _FIXED32 else 8
         else:
             raise ExampleError(f"byte {at} has the wire type {wire}")
-        if at + length > size:
-            raise ExampleError(f"{at + length - size} bytes are missing at its end")
-        yield number, wire, content[at : at + length]
-        at += length
+        end = at + length
+        if end > stop:
+            raise ExampleError(f"{end - stop} bytes are missing at its end")
+        yield tag >> 3, wire, at, end
+        at = end
 
 
-def _varint(content: memoryview, at: int, size: int) -> tuple[int, int]:
+def _varint(content: bytes, at: int, stop: int) -> tuple[int, int]:
     value = shift = 0
-    while at < size:
+    while at < stop:
         octet = content[at]
         at += 1
-        value |= (octet & 0x7F) << shift
         if octet < 0x80:
-            return value & 0xFFFF_FFFF_FFFF_FFFF, at
+            return (value | octet << shift) & 0xFFFF_FFFF_FFFF_FFFF, at
+        value |= (octet & 0x7F) << shift
         shift += 7
         if shift >= 7 * _LONGEST_VARINT:
             raise ExampleError("an integer has more than 64 bits")

@@ -10,6 +10,7 @@ Source: tensorflow/core/lib/io/record_writer.h.
 import os
 import struct
 import sys
+import weakref
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,8 @@ _HEADER, _FOOTER = struct.Struct("<QI"), struct.Struct("<I")
 _LENGTH = struct.Struct("<Q")
 _MASK = 0xA282EAD8
 _BLOCK = 1 << 20
+_MOST_OPEN = 64
+"""Files that stay open between reads."""
 _WINDOWS = {"GZIP": 31, "ZLIB": 15}
 """Format -> `wbits` of zlib."""
 
@@ -64,6 +67,9 @@ class TfRecords:
         self._starts = starts
         """Of each file: where its records begin, and its end."""
         self._firsts = np.cumsum([0, *(len(each) - 1 for each in starts)])
+        self._open: dict[int, int] = {}
+        """File -> its descriptor."""
+        weakref.finalize(self, _close_all, self._open)
 
     def __len__(self) -> int:
         return int(self._firsts[-1])
@@ -102,13 +108,24 @@ class TfRecords:
         name, path = self._files[file]
 
         def read() -> bytes:
-            with path.open("rb", buffering=0) as opened:
-                return _pread(opened.fileno(), size, start)
+            try:
+                return _pread(self._opened(file, path), size, start)
+            except OSError:
+                _close(self._open, file)
+                raise
 
         content = data.read_retried(name, read)
         if len(content) != size:
             raise _damaged(name, f"has changed since it was opened: byte {start}")
         return content
+
+    def _opened(self, file: int, path: Path) -> int:
+        """The descriptor of a file, which stays open."""
+        if file not in self._open:
+            if len(self._open) >= _MOST_OPEN:
+                _close(self._open, next(iter(self._open)))
+            self._open[file] = os.open(path, os.O_RDONLY)
+        return self._open[file]
 
     def _checked(self, framed: bytes, file: int, number: int) -> bytes:
         content = framed[_HEADER.size : -_FOOTER.size]
@@ -117,6 +134,16 @@ class TfRecords:
             where = f"{self._files[file][0]}, record {number}"
             raise _damaged(where, "is damaged: the checksum of its bytes differs")
         return content
+
+
+def _close_all(opened: dict[int, int]) -> None:
+    for file in [*opened]:
+        _close(opened, file)
+
+
+def _close(opened: dict[int, int], file: int) -> None:
+    if (descriptor := opened.pop(file, None)) is not None:
+        os.close(descriptor)
 
 
 def _pread(file: int, size: int, offset: int) -> bytes:
