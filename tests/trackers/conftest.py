@@ -7,11 +7,14 @@ import glob
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -68,6 +71,53 @@ def started() -> Callable[..., subprocess.Popen]:
         )
 
     return start
+
+
+FAULTS = ("answers 500", "is slow", "is gone")
+
+
+class Failing(BaseHTTPRequestHandler):
+    """Answers 500, or after a long time."""
+
+    def do_GET(self):
+        if self.server.hold is not None:
+            self.server.hold.wait(60)
+        self.send_error(500)
+
+    do_POST = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    """A server that is no tracker; `hold` delays its answers."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Failing)
+    server.hold = None
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    if server.hold is not None:
+        server.hold.set()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def address_of(server) -> Callable[[str], str]:
+    """Returns the address of a tracker with a fault."""
+
+    def address(fault: str) -> str:
+        if fault == "is slow":
+            server.hold = threading.Event()
+        if fault == "is gone":
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                return f"http://127.0.0.1:{free.getsockname()[1]}"
+        return f"http://127.0.0.1:{server.server_address[1]}"
+
+    return address
 
 
 KILLS = 20

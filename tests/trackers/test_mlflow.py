@@ -3,9 +3,6 @@
 import json
 import math
 import shutil
-import socket
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +12,7 @@ import yaml
 from specflow import TrackedRun, Tracker
 from specflow.cli.main import main
 from specflow.output import read_rows
-from tests.trackers.conftest import keys_of
+from tests.trackers.conftest import FAULTS, keys_of
 
 mlflow = pytest.importorskip("mlflow")
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -192,6 +189,19 @@ def test_a_run_that_was_deleted_there_is_sent_anew(folder, client, run):
     assert steps(client, only_run(client, "deleted"), "train/loss") == [1]
 
 
+def test_a_kill_between_creation_and_its_record_creates_no_second_run(
+    folder, client, run
+):
+    ids = set()
+    for _ in range(2):
+        of_process = MlflowTracker(
+            f"sqlite:///{folder}/mlflow.db", "killed early", with_models=False
+        )
+        ids.add(of_process.start(run, None))
+        of_process.close()
+    assert {only_run(client, "killed early").info.run_id} == ids
+
+
 def test_trials_of_a_sweep_are_children_of_one_run(folder, client):
     words = [*SMALL, reporter(folder, experiment="grid"), "loop.train_steps=10"]
     words += ["output.dir=grid", "optimizer.lr=1e-3,1e-4", "hydra.launcher.workers=2"]
@@ -209,47 +219,12 @@ def test_trials_of_a_sweep_are_children_of_one_run(folder, client):
     assert runs["grid"].info.status == "FINISHED"
 
 
-class Failing(BaseHTTPRequestHandler):
-    """Answers 500, or after a long time."""
-
-    def do_GET(self):
-        if self.server.hold is not None:
-            self.server.hold.wait(60)
-        self.send_error(500)
-
-    do_POST = do_GET
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def server():
-    """A server that is no MLflow; `hold` delays its answers."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Failing)
-    server.hold = None
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    if server.hold is not None:
-        server.hold.set()
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.mark.parametrize("fault", ["answers 500", "is slow", "is gone"])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_server_that_fails_costs_a_warning_and_sync_sends_the_run(
-    fault, server, folder, client, tmp_path, monkeypatch, capfd
+    fault, address_of, folder, client, tmp_path, monkeypatch, capfd
 ):
     monkeypatch.chdir(tmp_path)
-    uri = f"http://127.0.0.1:{server.server_address[1]}"
-    if fault == "is slow":
-        server.hold = threading.Event()
-    if fault == "is gone":
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            uri = f"http://127.0.0.1:{free.getsockname()[1]}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address_of(fault))
     name = fault.replace(" ", "-")
     words = [*SMALL, "loop.train_steps=20", f"name={name}", "output.dir=run"]
     assert (

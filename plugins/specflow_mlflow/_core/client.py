@@ -16,6 +16,7 @@ _METRICS_PER_CALL = 1000
 _PARAMS_PER_CALL = 100
 _LONGEST_PARAM = 6000
 _PARENT = "mlflow.parentRunId"
+_CREATION = "specflow.creation"
 _STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 _RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 
@@ -139,7 +140,15 @@ class MlflowTracker(TrackerClient):
 
     def _created(self, run: TrackedRun) -> Any:
         experiment = self._experiment_id()
-        tags = {}
+        mark = run.creation_id(self.name)
+        found = self._client.search_runs(
+            [experiment], f"tags.`{_CREATION}` = '{mark}'", max_results=1
+        )
+        if found:
+            # A process was killed, or had no answer, when it had created this run.
+            self._client.update_run(found[0].info.run_id, status="RUNNING")
+            return found[0]
+        tags = {_CREATION: mark}
         if run.sweep is not None:
             tags[_PARENT] = run.sweep_id(
                 self.name, lambda sweep: self._parent(experiment, sweep)

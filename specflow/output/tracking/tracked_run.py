@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from specflow.output.report.matrix_names import ClassNames, class_names_of
 from specflow.output.report.reporters import read_rows
 from specflow.output.run.run_directory import RunDirectory, existing_run
-from specflow.output.tracking.tracker_run_ids import once
+from specflow.output.tracking.tracker_run_ids import once, run_id, set_run_id
 from specflow.runtime.plain_tree import settings
 
 __all__ = ["MetricRow", "TrackedRun"]
@@ -82,6 +83,22 @@ class TrackedRun:
         sweep = self.sweep
         assert sweep is not None, "this run is no trial"
         return once(sweep, tracker, lambda: create(sweep))
+
+    def creation_id(self, tracker: str) -> str:
+        """Returns a text to mark this run with when a tracker creates it.
+
+        It is stored before: a process that is killed between the creation and the
+        storage of the id that the tracker gives leaves a run that the next one finds.
+
+        Args:
+            tracker: name of the tracker.
+        """
+        key = f"{tracker}.creation"
+        value = run_id(self.directory, key)
+        if value is None:
+            value = uuid.uuid4().hex
+            set_run_id(self.directory, key, value)
+        return value
 
     @property
     def title(self) -> str:
