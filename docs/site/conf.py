@@ -30,6 +30,7 @@ smartquotes = False  # They would turn the -- of an option into a dash.
 
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
 

@@ -2,11 +2,12 @@
 
 import json
 import struct
+import time
 
 import pytest
 
 from specflow.cli.main import main
-from tests.trackers.conftest import keys_of
+from tests.trackers.conftest import FAULTS, keys_of
 
 pytest.importorskip("wandb")
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -38,6 +39,13 @@ def records(folder):
 
 
 def history(folder):
+    """Rows of a run that has ended: its service writes them a moment later."""
+    for _ in range(300):
+        if any(
+            record.WhichOneof("record_type") == "exit" for record in records(folder)
+        ):
+            break
+        time.sleep(0.1)
     return [
         {
             item.key or "/".join(item.nested_key): json.loads(item.value_json)
@@ -98,6 +106,26 @@ def test_files_are_in_the_folder(run):
     (folder,) = (run / "wandb").glob("offline-run-*")
     names = {path.name for path in (folder / "files").iterdir()}
     assert names >= {"config.yaml", "manifest.json", "result.json"}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_server_that_fails_costs_a_warning_and_sync_writes_the_run(
+    fault, address_of, started, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_BASE_URL", address_of(fault))
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    words = [*SMALL, "loop.train_steps=20", "output.dir=run"]
+    reporter = "output.reporters=[{name: wandb, mode: online, wait_s: 2.0}]"
+    process = started("train", *words, reporter, cwd=tmp_path)
+    _, text = process.communicate(timeout=120)
+    assert process.returncode == 0, text
+    assert "warning[tracker] wandb: has not received all rows" in text
+    offline = "output.reporters=[{name: wandb, mode: offline}]"
+    assert main(["report", "sync", "run=run", offline]) == 0
+    assert capsys.readouterr().out.endswith("wandb: 12 rows sent\n")
+    (folder,) = (tmp_path / "run/wandb").glob("offline-run-*")
+    assert keys(history(folder)) == keys_of(tmp_path / "run")
 
 
 @pytest.mark.slow
