@@ -77,7 +77,8 @@ def memory_limit(
         ConfigError: the share of a GPU's memory is set to no number in (0, 1].
 
     >>> from specflow.runtime.topologies import parse
-    >>> memory_limit(parse("h100:8"), {FRACTION: ".9"}).available / 2**30
+    >>> limit = memory_limit(parse("h100:8"), {FRACTION: ".9"})
+    >>> round(limit.available / 2**30, 1)
     71.2
     """
     chip = topology.chip
