@@ -11,6 +11,7 @@ import numpy.typing as npt
 from specflow.data.array_tree import map_leaves, named_leaves
 from specflow.data.joined_source import JoinedSource
 from specflow.data.narrowing import checked_batch
+from specflow.data.row_draws import AugmentedSource, RowDraws
 from specflow.data.row_order import PlacedOrder, epoch_rows, order_of, stream_rows
 from specflow.data.source import ArraySource, Source
 from specflow.diagnostics.errors import DataError, Diagnostic
@@ -153,13 +154,23 @@ class BatchPlan:
         def stacked(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
             return array.reshape(*ids.shape, *array.shape[1:])
 
-        taken = self.source.take(ids.reshape(-1))
+        taken = self._taken(ids, first_step)
         if not isinstance(self.source, ArraySource | JoinedSource):
             # It may give the same memory, filled anew, for the next rows.
             taken = map_leaves(np.array, taken)
         where = f"batches from step {first_step}"
         features, labels = checked_batch(*taken, where=where)
         return map_leaves(stacked, features), map_leaves(stacked, labels)
+
+    def _taken(self, ids: npt.NDArray[np.int64], first_step: int) -> tuple[Tree, Tree]:
+        """Features and labels of rows, changed at random where the source does so."""
+        if not isinstance(self.source, AugmentedSource):
+            return self.source.take(ids.reshape(-1))
+        steps, b = len(ids), self.batch_size
+        places = self.position(first_step) + np.arange(steps * b).reshape(steps, b)
+        epochs = np.maximum(0, places[:, self._share]) // self._size
+        draws = RowDraws(self.seed, epochs.reshape(-1), ids.reshape(-1))
+        return self.source.take_augmented(ids.reshape(-1), draws)
 
     def step_bytes(self) -> int:
         """Bytes of this process's rows of one step."""

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_v
 from specflow.config.base import Config, Says, UserPath
 from specflow.config.broken_rules import Broken, refuse
 from specflow.config.kinds import named
+from specflow.config.sections.augmentation import AugmentConfig
 
 __all__ = ["MEMBERS", "ImageColumnConfig", "ImageFieldsConfig"]
 
@@ -54,6 +55,9 @@ class ImageFieldsConfig(Config):
     `scale`."""
     std: list[PositiveFloat] | None = Field(default=None, min_length=1, max_length=3)
     """Standard deviation of each channel, by which it is divided; null: by `scale`."""
+
+    augment: AugmentConfig = Field(default_factory=AugmentConfig)
+    """Random changes of the training images, new in every epoch."""
 
     @model_validator(mode="after")
     def _scales_once(self) -> Self:

@@ -128,8 +128,8 @@ class MixtureConfig(Config):
     @property
     def labels(self) -> list[str]:
         """Columns of labels of the tables."""
-        tables: Mapping[str, Any] = tables_of(self)
-        names = [name for table in tables.values() for name in table.labels]
+        tables = tables_of(self).values()
+        names = [name for each in tables for name in each.labels]  # type: ignore[attr-defined]
         return list(dict.fromkeys(names))
 
     @model_validator(mode="after")
@@ -141,6 +141,15 @@ class MixtureConfig(Config):
             if name in _SPLITS:
                 expected = "a name other than train, eval and test, which splits have"
                 broken.append(Broken(("parts", name), name, expected))
+            if getattr(getattr(part, "augment", None), "changes", False):
+                expected = "no changes: rows of a mixture are not augmented"
+                where = ("parts", name, "augment")
+                broken.append(Broken(where, part.augment.model_dump(), expected))
+            for key, column in getattr(part, "columns", {}).items():
+                if getattr(getattr(column, "augment", None), "changes", False):
+                    expected = "no changes: rows of a mixture are not augmented"
+                    where = ("parts", name, "columns", key, "augment")
+                    broken.append(Broken(where, column.augment.model_dump(), expected))
             if weighted and part.weight is None:
                 beside = f"data.parts.{weighted[0]}.weight"
                 expected = f"a number above 0, as part {weighted[0]} has a weight"

@@ -8,9 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from specflow.columns import ImageColumn
+from specflow.config.sections.augmentation import AugmentConfig
 from specflow.data.array_tree import named_leaves
+from specflow.data.row_draws import RowDraws
 from specflow.data.row_order import OrderedSource, RowOrder
 from specflow.data.source import Rows, RowSpec, Source
+from specflow.data.table.augmentation import augmented
 from specflow.data.table.encoded_images import EncodedImages
 from specflow.diagnostics.errors import DataError
 from specflow.runtime.typing import Tree
@@ -132,10 +135,18 @@ class ImageSource:
         rows: has the pixels of images, uint8 "n h w c".
         columns: columns of images by name.
         digest: of the content, which other processes compare.
+        augment: column of images -> its changes in training.
     """
 
-    def __init__(self, rows: Any, columns: Mapping[str, ImageColumn], digest: str):
+    def __init__(
+        self,
+        rows: Any,
+        columns: Mapping[str, ImageColumn],
+        digest: str,
+        augment: Mapping[str, AugmentConfig],
+    ):
         self._source, self._columns = rows, columns
+        self._augment = augment
         self.digest = digest
         self.origin: str = rows.origin
 
@@ -155,6 +166,22 @@ class ImageSource:
         """
         features, labels = self._source.take(rows)
         return self._scaled(features), labels
+
+    def take_augmented(
+        self, rows: npt.NDArray[np.int64], draws: RowDraws
+    ) -> tuple[Tree, Tree]:
+        """Returns features and labels of some rows, as they are trained on.
+
+        Raises:
+            DataError: an image cannot be decoded.
+        """
+        features, labels = self._source.take(rows)
+        changed = {
+            name: augmented(features[name], settings, draws, name)
+            for name, settings in self._augment.items()
+            if settings.changes
+        }
+        return self._scaled({**features, **changed}), labels
 
     def spec(self) -> tuple[Tree, Tree]:
         """A `RowSpec` in place of each array of features and labels."""
@@ -213,7 +240,10 @@ class OrderedImageSource(ImageSource):
 
 
 def image_source(
-    rows: Any, columns: Mapping[str, ImageColumn], digest: str
+    rows: Any,
+    columns: Mapping[str, ImageColumn],
+    digest: str,
+    augment: Mapping[str, AugmentConfig],
 ) -> ImageSource:
     """Rows with images as the model gets them, in the order of the rows.
 
@@ -221,6 +251,8 @@ def image_source(
         rows: has the pixels of images.
         columns: columns of images by name.
         digest: of the table, the columns and the split.
+        augment: column of images -> its changes in training.
     """
     kind = OrderedImageSource if isinstance(rows, OrderedSource) else ImageSource
-    return kind(rows, columns, hashlib.sha256(digest.encode()).hexdigest())
+    hashed = hashlib.sha256(digest.encode()).hexdigest()
+    return kind(rows, columns, hashed, augment)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from specflow.columns import FittedColumns
+from specflow.config.sections.augmentation import AugmentConfig
 from specflow.config.sections.image_column import ImageColumnConfig
 from specflow.config.sections.table import TableConfig
 from specflow.data.source import Source
@@ -61,7 +62,7 @@ def opened_split(
         content = [fitted.digest, split, hashlib.sha256(rows.tobytes()).hexdigest()]
         digest = " ".join([*content, *sorted(file.digest for file in files)])
         _decode(source, config, split, digest)
-        return image_source(source, fitted.images, digest)
+        return image_source(source, fitted.images, digest, _augment(config))
     assert cache is not None
     streamed = StreamedSource(
         cells,
@@ -78,13 +79,22 @@ def opened_split(
     stored = RowStore(streamed, streamed.digest) if stores else streamed
     if not fitted.images:
         return stored
-    return image_source(stored, fitted.images, streamed.digest)
+    return image_source(stored, fitted.images, streamed.digest, _augment(config))
 
 
 def image_roots(config: TableConfig) -> dict[str, str | None]:
     """Column of images -> folder of its relative paths, as declared."""
     return {
         name: declared.root
+        for name, declared in config.columns.items()
+        if isinstance(declared, ImageColumnConfig)
+    }
+
+
+def _augment(config: TableConfig) -> dict[str, AugmentConfig]:
+    """Column of images -> its changes in training, as declared."""
+    return {
+        name: declared.augment
         for name, declared in config.columns.items()
         if isinstance(declared, ImageColumnConfig)
     }
