@@ -9,6 +9,7 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 
 from specflow.columns.category_column import CategoryColumn
+from specflow.columns.column_problem import ColumnProblem
 from specflow.columns.cross_column import CrossColumn
 from specflow.columns.date_column import DateColumn
 from specflow.columns.embedding import Embedding
@@ -17,7 +18,7 @@ from specflow.columns.joined_numbers import JoinedColumn, write_numbers
 from specflow.columns.label_column import LabelColumn
 from specflow.columns.number_column import NumberColumn
 from specflow.columns.one_hot import one_hot
-from specflow.columns.raw_values import MISSING
+from specflow.columns.raw_values import MISSING, as_text
 from specflow.columns.set_column import SetColumn
 from specflow.columns.vector_column import VectorColumn
 from specflow.diagnostics.errors import DataError, Diagnostic, did_you_mean, nearest
@@ -27,6 +28,7 @@ __all__ = ["FORMAT", "Column", "FittedColumns"]
 
 FORMAT = 2
 """Version of the JSON document; earlier ones are read."""
+_NESTED = (list, tuple, dict, set, np.ndarray)
 _SHOWN = 5
 """Number of bad cells of a request that are shown."""
 _LONGEST = 60
@@ -114,11 +116,23 @@ class FittedColumns:
                     code="table-request",
                 )
             )
+        if not any(sizes.values()):
+            names = ", ".join(sizes)
+            raise DataError(
+                Diagnostic(
+                    "rows",
+                    f"there are none: columns {names} are empty",
+                    expected="one value for each row, of at least one row",
+                    code="table-request",
+                )
+            )
         parsed: dict[str, Any] = {}
         diagnostics: list[Diagnostic] = []
         for name, column in self.columns.items():
             given = [values[source] for source in self.sources_of(name)]
             parsed[name], problems = column.parse(given, self.missing)
+            if isinstance(column, CategoryColumn):
+                problems = [*problems, *_nested(column, given[0])]
             diagnostics += [
                 Diagnostic(
                     source,
@@ -381,6 +395,19 @@ def _check_names(known: Sequence[str], raw: Mapping[str, Any]) -> None:
     ]
     if diagnostics:
         raise DataError(*diagnostics)
+
+
+def _nested(column: CategoryColumn, values: Any) -> list[ColumnProblem]:
+    """Lists and objects among categories; their texts may be ones that training had."""
+    if isinstance(values, np.ndarray) and values.dtype != object:
+        return []
+    rows = [
+        row
+        for row, value in enumerate(values)
+        if isinstance(value, _NESTED) and as_text(value) not in column.vocabulary
+    ]
+    expected = "one category: a text, a number or a boolean"
+    return [ColumnProblem("", rows, expected)] if rows else []
 
 
 def _is_column(values: Any) -> bool:

@@ -11,7 +11,12 @@ import jax
 import numpy as np
 
 from specflow.columns import FittedColumns
-from specflow.diagnostics.errors import CheckpointError, ConfigError, Diagnostic
+from specflow.diagnostics.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    Diagnostic,
+)
 from specflow.lifecycle.warm_plan import WarmPlan, plan
 from specflow.lifecycle.warm_settings import Vocabulary, WarmStartSettings
 from specflow.output import Checkpointer, located
@@ -41,6 +46,8 @@ def warm_columns(settings: WarmStartSettings) -> FittedColumns | None:
 
     Raises:
         CheckpointError: there is no checkpoint.
+        DataError: it is of a version that did not keep the order of the columns, and
+            the run's own file of them is not beside it.
     """
     path = expanded(settings.path, f"{settings.key}.path").absolute()
     if (path / EXPORT_MANIFEST).is_file():
@@ -52,7 +59,23 @@ def warm_columns(settings: WarmStartSettings) -> FittedColumns | None:
         plain = {} if step is None else checkpointer.data_position(step)
     if (columns := plain.get("columns")) is None:
         return None
-    return FittedColumns.from_json(columns, where=str(folder / str(step)))
+    where = str(folder / str(step))
+    fitted = FittedColumns.from_json(columns, where=where)
+    if "order" in columns or len(fitted.columns) < 2:
+        return fitted
+    # The keys of metadata are sorted, those of the run's own file are not.
+    file = folder.parent / "columns.json"
+    if file.is_file() and (ordered := FittedColumns.read(file)).digest == fitted.digest:
+        return ordered
+    raise DataError(
+        Diagnostic(
+            where,
+            "is of a version that did not keep the order of the columns of a table",
+            expected=f"the order in which weights take them, in {file}",
+            hint="Copy that file of the run, or start from an export of it.",
+            code="table-state",
+        )
+    )
 
 
 def warm_plan(settings: WarmStartSettings, tree: Mapping[str, Any]) -> WarmPlan:

@@ -77,6 +77,22 @@ def test_wrong_requests_are_answered_by_column_and_row():
         FITTED({"age": [1], "city": ["Rome", "Oslo"], "size": [1]})
 
 
+def test_a_list_is_no_category_and_no_row_is_no_request():
+    columns = {"age": [30, 40, 50], "city": ["Rome", ["Rome"], {"a": 1}]}
+    with pytest.raises(DataError) as raised:
+        FITTED({**columns, "size": [1, 2, 3]})
+    expected = "Expected one category: a text, a number or a boolean."
+    assert str(raised.value) == (
+        f"city: row 1 has ['Rome']. {expected}\ncity: row 2 has {{'a': 1}}. {expected}"
+    )
+    with pytest.raises(DataError) as raised:
+        FITTED({"age": [], "city": [], "size": np.zeros(0)})
+    assert str(raised.value) == (
+        "rows: there are none: columns age, city, size are empty. Expected one value "
+        "for each row, of at least one row."
+    )
+
+
 def test_one_value_is_no_column():
     with pytest.raises(DataError) as raised:
         FITTED({"age": np.float64(30), "city": "Rome", "size": None})

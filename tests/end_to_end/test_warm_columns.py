@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -9,7 +10,10 @@ import pytest
 import specflow as sf
 from specflow.cli.main import main
 from specflow.columns import FittedColumns
+from specflow.diagnostics.errors import DataError
+from specflow.lifecycle import WarmStartSettings, warm_columns
 from specflow.output import Checkpointer
+from specflow.runtime.file_digests import signed
 
 ROWS = 120
 QUICK = (
@@ -140,3 +144,31 @@ def test_other_labels_are_fitted_and_the_features_kept(folder, capsys):
     leak = ("data.labels=size", "data.features=null")
     assert train(folder, "second", "leak", base, *leak) == 2
     assert "'size' is a column of features of" in capsys.readouterr().err
+
+
+def test_a_checkpoint_without_the_order_of_columns_has_that_of_its_run(
+    folder, tmp_path, monkeypatch
+):
+    position = Checkpointer.data_position
+
+    def earlier(self, step):
+        """The metadata as versions before the order wrote it: with sorted keys."""
+        plain = json.loads(json.dumps(position(self, step), sort_keys=True))
+        plain["columns"].pop("order")
+        return plain | {"columns": signed(plain["columns"])}
+
+    monkeypatch.setattr(Checkpointer, "data_position", earlier)
+    settings = WarmStartSettings(path=str(folder / "base"))
+    columns = warm_columns(settings)
+    assert columns is not None
+    assert list(columns.columns) == ["size", "color"]
+    alone = tmp_path / "alone"
+    shutil.copytree(folder / "base" / "checkpoints", alone / "checkpoints")
+    with pytest.raises(DataError) as raised:
+        warm_columns(WarmStartSettings(path=str(alone / "checkpoints" / "2")))
+    assert str(raised.value) == (
+        f"{alone}/checkpoints/2: is of a version that did not keep the order of the "
+        "columns of a table. Expected the order in which weights take them, in "
+        f"{alone}/columns.json. Copy that file of the run, or start from an export of "
+        "it."
+    )
