@@ -53,23 +53,21 @@ class FieldConfig(Config):
     """
 
     decode: Literal["image", "raw", "bytes"] | None = None
-    """`image`: a PNG, JPEG or other picture that Pillow reads, as [h, w, c]; `raw`: the
-    bytes of numbers of `dtype`, little-endian; `bytes`: the UTF-8 bytes of a text, as
-    integers, padded to `length`; null: numbers as they are."""
+    """`image`: a picture that Pillow reads; `raw`: bytes of numbers, little-endian;
+    `bytes`: UTF-8 bytes of a text, padded; null: numbers as they are."""
     dtype: Number | None = None
     """Type of the numbers. Pictures are uint8, and as float32 in [0, 1]."""
     shape: list[PositiveInt] | None = None
     """Shape of a row. A picture of another height and width is resized to it."""
     length: PositiveInt | None = None
-    """Length to which a list of any length is padded; later items are left out. The
-    features are then `features.<field>.values` and `features.<field>.mask`."""
+    """Length to which lists are padded, as `<field>.values` and `<field>.mask`; later
+    items are left out."""
     pad: float = 0.0
     """Number that pads a list."""
     missing: float | None = None
     """Number in place of a missing field; null: a missing field is an error."""
     classes: list[str] | None = Field(default=None, min_length=1)
-    """Names of the classes of integers from 0 up, or the texts that are these
-    classes."""
+    """Names of the classes of integers from 0 up, or of texts."""
 
     @model_validator(mode="after")
     def _settings_suit(self) -> Self:
@@ -108,15 +106,12 @@ class RecordSplitConfig(Config):
     """Training records that are held out, where the source has no such part itself."""
 
     eval: Fraction = 0.2
-    """Fraction of the records that are evaluated on, unless the source has a part for
-    that."""
+    """Fraction of the records that are evaluated on, if no part is named."""
     test: Fraction = 0.0
-    """Fraction of the records that only `evaluate --split test` and `predict --split
-    test` read."""
+    """Fraction of the records that only `--split test` reads."""
     by: Literal["random", "group", "stratified"] = "random"
-    """Rule: `random` draws records; `group` keeps records of equal `field` together,
-    and where they are when records are appended; `stratified` draws equal fractions of
-    every value of `field`."""
+    """Rule: `random` draws records; `group` keeps those of equal `field` together;
+    `stratified` draws equal fractions of every value of `field`."""
     field: str | None = None
     """Field of the rule."""
     seed: NonNegativeInt = 0
@@ -257,8 +252,8 @@ class RecordSplitsConfig(RecordsConfig):
     """Split that is evaluated on, such as `validation`; null: `split.eval` of the
     training records."""
     test: SplitName | None = None
-    """Split that only `evaluate --split test` and `predict --split test` read; null:
-    `split.test` of the training records."""
+    """Split that only `--split test` reads; null: `split.test` of the training
+    records."""
     eval_sets: dict[SetName, SplitName] = {}
     """Further evaluation sets, reported apart: name -> split."""
 
