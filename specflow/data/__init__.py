@@ -36,7 +36,7 @@ from specflow.data.source import (
     occurring,
 )
 from specflow.data.stream import Chunk, StreamBatches
-from specflow.data.table import RawRows, TableSource
+from specflow.data.table import CellParts, RawRows, TableSource
 from specflow.data.table.read_retries import read_retried
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "ArraySource",
     "Batch",
     "BatchPlan",
+    "CellParts",
     "Chunk",
     "Data",
     "DigestedSource",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from specflow.columns.exact_sum import exact_partials
 from specflow.exploration.split_columns import SplitColumn, SplitColumns
 
 __all__ = [
@@ -160,8 +161,8 @@ def _of_numbers(
     if not present.size:
         return SplitStatistics(0, missing, 0)
     # Rounded once, so that the order of the rows does not matter.
-    mean = math.fsum(present) / present.size
-    variance = math.fsum((present - mean) ** 2) / present.size
+    mean = math.fsum(exact_partials(present.ravel())) / present.size
+    variance = math.fsum(exact_partials((present - mean).ravel() ** 2)) / present.size
     values, frequencies = np.unique(present, return_counts=True)
     largest = np.argsort(-frequencies, kind="stable")[:_MOST_TOP]
     top = {f"{values[place]:.12g}": int(frequencies[place]) for place in largest}

@@ -199,7 +199,8 @@ def order_of(column: SplitColumn) -> float:
     The difference between neighbours, compared with that between rows of a random
     order: for classes whether they differ, for numbers its absolute value.
 
-    >>> texts = ["a"] * 50 + ["b"] * 50
+    >>> from specflow.columns import CodedTexts
+    >>> texts = CodedTexts.of(["a"] * 50 + ["b"] * 50)
     >>> order_of(SplitColumn("y", "label", "category", texts=texts)) > 0.95
     True
     """

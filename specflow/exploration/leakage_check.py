@@ -75,9 +75,9 @@ def leakage(train: SplitColumns, held: SplitColumns) -> CheckResult:
 
 
 def _shared_ids(train: SplitColumns, held: SplitColumns) -> Iterator[Finding]:
-    known = {column.name: set(column.texts) for column in train.of_role("id")}
+    known = {column.name: set(column.texts.texts) for column in train.of_role("id")}
     for column in held.of_role("id"):
-        shared = sorted(set(column.texts) & known.get(column.name, set()))
+        shared = sorted(set(column.texts.texts) & known.get(column.name, set()))
         if shared:
             yield Finding.of(
                 "leakage",
@@ -170,8 +170,8 @@ def row_hashes(*splits: SplitColumns) -> list[Hashes]:
 def _integers(column: SplitColumn, texts: dict[str, int]) -> Iterator[Hashes]:
     """Yields integers of the cells, equal for equal ones."""
     if column.numbers is None:
-        codes = [texts.setdefault(text, len(texts)) for text in column.texts]
-        yield np.array(codes, np.uint64)
+        codes = column.texts.mapped(lambda text: texts.setdefault(text, len(texts)))
+        yield codes.astype(np.uint64)
         return
     values = np.where(np.isnan(column.numbers), np.inf, column.numbers + 0.0)
     values = np.ascontiguousarray(values.reshape(len(column), -1))
@@ -190,7 +190,7 @@ def _equal_columns(train: SplitColumns) -> Iterator[Finding]:
         if column.kind == "array" or len(np.unique(column.codes)) < 2:
             continue
         if column.numbers is None:
-            key: Any = tuple(column.codes.tolist()) if len(column) < 1e6 else None
+            key = column.codes.tobytes()
         else:
             key = column.numbers.tobytes()
         key = (column.numbers is None, hash(key))
@@ -250,7 +250,12 @@ def label_score(label: Sequence[SplitColumn], column: Sequence[SplitColumn]) -> 
     np.divide(sums, counts, out=means, where=counts > 0)
     predictions = [means[held_bins]]
     x, held_x = column[0].numbers, column[1].numbers
-    if x is not None and held_x is not None and not np.isnan([*x, *held_x]).any():
+    if (
+        x is not None
+        and held_x is not None
+        and not np.isnan(x).any()
+        and not np.isnan(held_x).any()
+    ):
         centered = x - x.mean()
         slope = (centered * y).sum() / max((centered**2).sum(), 1e-300)
         predictions.append(y.mean() + slope * (held_x - x.mean()))
@@ -266,11 +271,9 @@ def _class_score(
     bins: npt.NDArray[np.int64],
     held_bins: npt.NDArray[np.int64],
 ) -> float:
-    places: dict[str, int] = {}
-    for text in label[0].texts:
-        places.setdefault(text, len(places))
-    y = np.array([places[text] for text in label[0].texts])
-    held_y = np.array([places.get(text, -1) for text in label[1].texts])
+    places = {text: place for place, text in enumerate(label[0].texts.texts)}
+    y = label[0].codes
+    held_y = label[1].texts.mapped(lambda text: places.get(text, -1))
     most = int(np.bincount(y).argmax())
     size = int(max(bins.max(), held_bins.max())) + 1
     counts = np.bincount(bins * len(places) + y, minlength=size * len(places))
@@ -287,7 +290,7 @@ def _bins(
     if column.numbers is None or held.numbers is None:
         places: dict[str, int] = {}
         return tuple(  # type: ignore[return-value]
-            np.array([places.setdefault(text, len(places)) for text in each.texts])
+            each.texts.mapped(lambda text: places.setdefault(text, len(places)))
             for each in (column, held)
         )
     present = column.numbers[~np.isnan(column.numbers)]

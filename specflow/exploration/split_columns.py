@@ -4,17 +4,25 @@ import collections
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from specflow.columns import FittedColumns, as_numbers, as_texts
-from specflow.data import Data, JoinedSource, RawRows, Source
+from specflow.columns import (
+    CodedTexts,
+    FittedColumns,
+    as_numbers,
+    as_text,
+    as_texts,
+)
+from specflow.data import CellParts, Data, JoinedSource, RawRows, Source
 from specflow.data.array_tree import named_leaves
 from specflow.data.joined_source import PART
+from specflow.data.table.rows_among import rows_among
+from specflow.data.table.table_cells import TableCells
 from specflow.runtime.typing import is_floating
 
 __all__ = ["SplitColumn", "SplitColumns", "class_names", "split_columns"]
@@ -43,8 +51,9 @@ class SplitColumn:
     a row."""
     numbers: npt.NDArray[np.float64] | None = None
     """float64 "n", NaN where missing; "n m" for arrays; None: texts."""
-    texts: Sequence[str] = ()
-    """Empty where missing; items of lists are separated by |."""
+    texts: CodedTexts = dataclasses.field(default_factory=lambda: CodedTexts.of(()))
+    """Empty where missing; items of lists are separated by |. Each of the different
+    texts occurs, in the order of their first rows."""
     has_lists: bool = False
     """The cells are lists."""
 
@@ -54,7 +63,7 @@ class SplitColumn:
     @functools.cached_property
     def counts(self) -> collections.Counter[str]:
         """Text -> number of rows, without missing ones."""
-        counts = collections.Counter(self.texts)
+        counts = self.texts.counts()
         counts.pop("", None)
         return counts
 
@@ -62,10 +71,7 @@ class SplitColumn:
     def codes(self) -> npt.NDArray[np.int64]:
         """A number for each row, equal for equal values, int64 "n"."""
         if self.numbers is None:
-            places: dict[str, int] = {}
-            return np.array(
-                [places.setdefault(text, len(places)) for text in self.texts]
-            )
+            return self.texts.codes.astype(np.int64)
         values = self.numbers.reshape(len(self), -1)
         axis = None if values.shape[1] == 1 else 0
         return np.unique(values, axis=axis, return_inverse=True)[1].reshape(-1)
@@ -104,12 +110,16 @@ def split_columns(data: Data, split: str) -> SplitColumns:
     values = sum(math.prod(spec.shape) for _, spec in named_leaves(*source.spec()))
     every = max(1, len(source) * values // _MOST_VALUES)
     labels = _label_columns(source, data.columns, every)
-    if isinstance(source, RawRows) and data.columns is not None:
+    if data.columns is None:
+        features = _array_columns(source, every)
+    elif isinstance(source, CellParts) and not data.columns.images:
+        features = _table_columns(source, data.columns, every)
+    elif isinstance(source, RawRows):
         features = _raw_columns(source, len(source), data.columns, every)
     else:
         features = _array_columns(source, every)
     ids = [
-        SplitColumn(name, "id", "id", texts=as_texts(np.asarray(values)[::every]))
+        SplitColumn(name, "id", "id", texts=_coded(np.asarray(values)[::every]))
         for name, values in getattr(source, "ids", {}).items()
         # Parts of a mixture are in every split: they identify no row.
         if not (isinstance(source, JoinedSource) and name == PART)
@@ -125,6 +135,77 @@ def class_names(columns: FittedColumns | None, name: str) -> tuple[str, ...]:
     if label is None and len(columns.labels) == 1:
         (label,) = columns.labels.values()
     return () if label is None else label.names or ()
+
+
+def _table_columns(
+    source: CellParts, fitted: FittedColumns, every: int
+) -> list[SplitColumn]:
+    gathered = [_Gathered(name, fitted) for name in fitted.sources]
+    done = 0
+    for cells, rows in source.cell_parts():
+        chosen = rows[-done % every :: every]
+        done += len(rows)
+        for each in gathered:
+            each.add(cells, chosen)
+    return [each.column() for each in gathered]
+
+
+class _Gathered:
+    """A column of a table, gathered part by part.
+
+    Args:
+        name: the column of the files.
+        fitted: may have a column of this name, whose kind it is.
+    """
+
+    def __init__(self, name: str, fitted: FittedColumns):
+        column = fitted.columns.get(name)
+        self._name, self._missing = name, fitted.missing
+        self._kind = "" if column is None else column.to_json()["name"]
+        self._numbers: list[npt.NDArray[np.float64]] = []
+        self._texts: list[CodedTexts] = []
+        self._has_lists = self._is_bad = False
+
+    def add(self, cells: TableCells, rows: npt.NDArray[np.int64]) -> None:
+        """Adds some rows of a part of the table."""
+        if not rows.size:
+            return
+        if cells.is_other(self._name):
+            values = cells.values(self._name, rows)
+            has_lists = any(isinstance(value, list) for value in values[:_BLOCK])
+            self._has_lists = self._has_lists or has_lists
+            numbers, bad = as_numbers(values, self._missing)
+            texts = [_joined(value) for value in values]
+            self._extend(numbers, bad, lambda: CodedTexts.of(texts))
+            return
+        numbers, bad = cells.numbers(self._name)
+        bad = rows_among(bad, rows)
+        texts_of = cells.texts
+        self._extend(numbers[rows], bad, lambda: texts_of(self._name).take(rows))
+
+    def _extend(
+        self,
+        numbers: npt.NDArray[np.float64],
+        bad: npt.NDArray[np.int64],
+        texts: Callable[[], CodedTexts],
+    ) -> None:
+        self._numbers.append(numbers)
+        self._is_bad = self._is_bad or bool(bad.size)
+        if self._kind != "number" or self._has_lists:
+            self._texts.append(texts())
+
+    def column(self) -> SplitColumn:
+        """The column of all parts."""
+        kind = self._kind or ("category" if self._is_bad else "number")
+        if self._has_lists:
+            kind = self._kind or "set"
+        elif kind == "number":
+            numbers = np.concatenate([np.zeros(0), *self._numbers])
+            return SplitColumn(self._name, "feature", kind, numbers)
+        texts = by_first_row(CodedTexts.joined(self._texts))
+        return SplitColumn(
+            self._name, "feature", kind, None, texts, has_lists=self._has_lists
+        )
 
 
 def _raw_columns(
@@ -144,20 +225,41 @@ def _raw_column(name: str, values: list[Any], fitted: FittedColumns) -> SplitCol
     column = fitted.columns.get(name)
     kind = "" if column is None else column.to_json()["name"]
     if any(isinstance(value, list) for value in values[:_BLOCK]):
-        texts = ["" if value is None else _joined(value) for value in values]
+        texts = CodedTexts.of(_joined(value) for value in values)
         return SplitColumn(name, "feature", kind or "set", None, texts, has_lists=True)
     if any(fitted.sources_of(image)[0] == name for image in fitted.images):
-        return SplitColumn(name, "feature", "image", texts=values)
+        return SplitColumn(name, "feature", "image", texts=CodedTexts.of(values))
     numbers, bad = as_numbers(values, fitted.missing)
     kind = kind or ("category" if bad.size else "number")
     if kind == "number":
         return SplitColumn(name, "feature", kind, numbers)
-    return SplitColumn(name, "feature", kind, texts=as_texts(values))
+    return SplitColumn(name, "feature", kind, texts=_coded(values))
 
 
-def _joined(items: Any) -> str:
-    """Items of a list as one text, with the default separator of sets."""
-    return "|".join(as_texts(items)) if isinstance(items, list) else str(items)
+def by_first_row(texts: CodedTexts) -> CodedTexts:
+    """The same texts, of which each different one occurs, ordered by their first rows.
+
+    >>> by_first_row(CodedTexts(np.array([2, 0]), ["a", "b", "c"])).texts
+    ['c', 'a']
+    """
+    found, firsts, codes = np.unique(
+        texts.codes, return_index=True, return_inverse=True
+    )
+    order = np.argsort(firsts)
+    places = np.empty(len(order), np.int64)
+    places[order] = np.arange(len(order))
+    return CodedTexts(
+        places[codes], [str(texts.texts[code]) for code in found[order].tolist()]
+    )
+
+
+def _joined(value: Any) -> str:
+    """A value as text; items of a list with the default separator of sets."""
+    return "|".join(as_texts(value)) if isinstance(value, list) else as_text(value)
+
+
+def _coded(values: Iterable[Any]) -> CodedTexts:
+    return CodedTexts.of(as_texts(values))
 
 
 def _array_columns(source: Source, every: int) -> list[SplitColumn]:
@@ -181,7 +283,11 @@ def _label_columns(
         names = class_names(fitted, name)
         is_class = not is_floating(array.dtype) and array.ndim == 1
         if is_class and len(np.unique(array)) <= _MOST_CLASSES:
-            texts = [names[value] if names else str(value) for value in array.tolist()]
+            found, codes = np.unique(array, return_inverse=True)
+            called = [
+                names[int(value)] if names else str(value) for value in found.tolist()
+            ]
+            texts = by_first_row(CodedTexts(codes, called))
             columns.append(SplitColumn(name, "label", "category", texts=texts))
         else:
             columns += _columns_of(name, array, "label")

@@ -10,6 +10,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 
 from specflow.cli.main import main
+from specflow.columns import CodedTexts
 from specflow.exploration.column_statistics import data_statistics
 from specflow.exploration.data_checks import data_checks, order_of
 from specflow.exploration.leakage_check import label_score, row_hashes
@@ -89,7 +90,7 @@ def columns(**values):
             "label" if name == "y" else "feature",
             "category" if isinstance(cells[0], str) else "number",
             *([] if isinstance(cells[0], str) else [np.array(cells, np.float64)]),
-            texts=cells if isinstance(cells[0], str) else (),
+            texts=CodedTexts.of(cells if isinstance(cells[0], str) else ()),
         )
         for name, cells in values.items()
     )

@@ -2,7 +2,13 @@
 
 from typing import Any
 
-__all__ = ["are_lists_of_texts", "are_times", "raw_value", "raw_values"]
+__all__ = [
+    "are_lists_of_texts",
+    "are_times",
+    "listed_values",
+    "raw_value",
+    "raw_values",
+]
 
 
 def raw_values(cells: Any) -> Any:
@@ -44,6 +50,21 @@ def raw_value(cell: Any) -> Any:
         # Microseconds, as in `raw_values`.
         cell = cell.cast(pa.timestamp("us", cell.type.tz), safe=False)
     return cell.as_py()
+
+
+def listed_values(cells: Any) -> list[Any]:
+    """Returns the `raw_value` of each cell.
+
+    Args:
+        cells: an Arrow array, or a list of JSON values.
+    """
+    if isinstance(cells, list):
+        return cells
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(cells.type):
+        cells = cells.cast(pa.timestamp("us", cells.type.tz), safe=False)
+    return cells.to_pylist()
 
 
 def are_times(cells: Any) -> bool:

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from specflow.data.array_tree import map_leaves
 from specflow.data.source import Rows
 from specflow.data.table.read_progress import ReadProgress
 from specflow.data.table.streamed_source import StreamedSource
+from specflow.data.table.table_cells import TableCells
 from specflow.data.table.text_store import NewFolder, cache_folder
 from specflow.runtime.typing import Tree
 
@@ -91,6 +93,10 @@ class RowStore:
     def place(self, row: int) -> str:
         """The file and line of a row of this split."""
         return self._source.place(row)
+
+    def cell_parts(self) -> Iterator[tuple[TableCells, Rows]]:
+        """Yields parts of the table, and the rows of this split in each of them."""
+        return self._source.cell_parts()
 
     def raw(self, rows: slice) -> dict[str, list[Any]]:
         """Raw values of some rows by column, as the files have them."""

@@ -1,7 +1,7 @@
 """The rows of one split of a table, as features, labels and ids."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -25,6 +25,7 @@ from specflow.data.table.table_cells import TableCells
 from specflow.diagnostics.errors import DataError, Diagnostic
 
 __all__ = [
+    "CellParts",
     "RawRows",
     "TableSource",
     "row_identifiers",
@@ -45,6 +46,15 @@ class RawRows(Protocol):
 
     def served_raw(self, rows: slice) -> dict[str, list[Any]]:
         """Raw values of some rows as a client sends them: the bytes of images."""
+        ...
+
+
+@runtime_checkable
+class CellParts(Protocol):
+    """A `Source` of a table, which has the cells of its rows by column."""
+
+    def cell_parts(self) -> Iterator[tuple[TableCells, Rows]]:
+        """Yields parts of the table, and the rows of the split in each of them."""
         ...
 
 
@@ -78,6 +88,10 @@ class TableSource(ArraySource):
     def place(self, row: int) -> str:
         """The file and line of a row of this split."""
         return self._cells.place(int(self._rows[row]))
+
+    def cell_parts(self) -> Iterator[tuple[TableCells, Rows]]:
+        """Yields the table, and the rows of this split."""
+        yield self._cells, self._rows
 
     def raw(self, rows: slice) -> dict[str, list[Any]]:
         """Raw values of some rows by column, as the files have them."""

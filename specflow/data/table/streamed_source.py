@@ -82,15 +82,8 @@ class StreamedSource:
         self._ids, self._needs_labels = ids, needs_labels
         self._memory, self.digest, self._roots = memory, digest, roots
         self.origin = f"{name} split"
-        blocks = cells.blocks.blocks
-        self._sizes = [
-            int(
-                np.diff(np.searchsorted(rows, [at.first_row, at.first_row + at.rows]))[
-                    0
-                ]
-            )
-            for at in blocks
-        ]
+        edges = [*cells.blocks.firsts, len(cells)]
+        self._sizes: list[int] = np.diff(np.searchsorted(rows, edges)).tolist()
         self._firsts = np.cumsum([0, *self._sizes])
         self._lock = threading.RLock()
         self._held: _Loaded | None = None
@@ -198,6 +191,11 @@ class StreamedSource:
     def place(self, row: int) -> str:
         """The file and line of a row of this split."""
         return self._cells.place(self._row_of_table(row))
+
+    def cell_parts(self) -> Iterator[tuple[TableCells, RowIds]]:
+        """Yields parts of the table, and the rows of this split in each of them."""
+        parts = self._cells.parts(self._fitted.sources, self._rows_of_split())
+        return ((cells, inside) for _, cells, inside in parts)
 
     def raw(self, rows: slice) -> dict[str, list[Any]]:
         """Raw values of some rows by column, as the files have them."""

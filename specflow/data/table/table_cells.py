@@ -21,6 +21,7 @@ from specflow.data.table.arrow_cells import (
 from specflow.data.table.raw_cells import (
     are_lists_of_texts,
     are_times,
+    listed_values,
     raw_value,
     raw_values,
 )
@@ -142,6 +143,13 @@ class TableCells:
         numbers = np.searchsorted(self.first_rows, rows, side="right") - 1
         folders = [each.file.folder for each in self.files]
         return [folders[number] for number in numbers.tolist()]
+
+    def values(self, name: str, rows: npt.NDArray[np.int64]) -> list[Any]:
+        """The raw value of each cell of some rows of a column."""
+        every = [
+            value for each in self.files for value in listed_values(each.columns[name])
+        ]
+        return [every[row] for row in rows.tolist()]
 
     def are_times(self, name: str) -> bool:
         """True if all cells are dates or times of Arrow."""
