@@ -26,6 +26,7 @@ collect_ignore = ["fake_slurm.py", "ray_nodes.py"]
 """Programs of their own, in which no doctest is."""
 LONG = (*RUN, "loop.train_steps=2_000", "output.checkpoint.every=50")
 """Overrides of a trial that a test interrupts."""
+PACK = ("hydra.launcher.pack=map", "hydra.launcher.trials_per_pack=2")
 
 
 @pytest.fixture(scope="module")

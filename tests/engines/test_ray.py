@@ -11,6 +11,7 @@ import pytest
 
 from tests.engines.conftest import (
     LONG,
+    PACK,
     ROOT,
     SHORT,
     arrays,
@@ -156,6 +157,26 @@ def test_ctrl_c_saves_the_running_trials(start, address):
     step = int(log.rpartition("stopped at step ")[2].split()[0])
     assert saved(folder / "0") == step >= before[0]
     assert workers(start.cwd) == {}
+
+
+def test_a_pack_is_a_task_and_a_lost_worker_costs_none_of_its_trials(
+    start, sweep, local, address
+):
+    packed = (RAY, address, *PACK)
+    assert sweep(*SHORT, "seed=1,2,3", *packed, "output.dir=pack")[0] == 0
+    equal(start.cwd / "pack", local[0])
+    folder = start.cwd / "lost_pack"
+    process = start(*LONG, "seed=1,2", *packed, "output.dir=lost_pack")
+    wait(lambda: all(saved(folder / number) for number in ("0", "1")), process)
+    ((worker, parent),) = workers(start.cwd).items()
+    os.kill(parent, signal.SIGKILL)
+    _, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    assert not os.path.exists(f"/proc/{worker}")
+    assert [one["attempts"] for one in facts(folder)] == [2, 2]
+    assert sweep(*LONG, "seed=1,2", "output.dir=serial")[0] == 0
+    for number in ("0", "1"):
+        assert arrays(folder / number) == arrays(start.cwd / "serial" / number)
 
 
 def test_a_search_prunes_trials_on_the_cluster(start, sweep, address):

@@ -11,6 +11,7 @@ import pytest
 
 from tests.engines.conftest import (
     LONG,
+    PACK,
     SHORT,
     arrays,
     equal,
@@ -57,6 +58,16 @@ def test_trials_are_those_of_the_launcher_of_this_machine(start, sweep, local):
     assert both[1]["timing"]["compile"] < both[0]["timing"]["compile"]
     assert sweep(*words)[0] == 0
     assert len(lines(start.cwd / "jobs")) == 6
+
+
+def test_a_job_runs_its_trials_in_packs(start, sweep, local):
+    words = (*SHORT, "seed=1,2,3", *SLURM, *PACK, "output.dir=packs")
+    status, _, err = sweep(*words, "hydra.launcher.trials_per_job=2")
+    assert status == 0, err
+    equal(start.cwd / "packs", local[0])
+    assert sorted(events(start.cwd / "packs", "start")) == [0, 1, 2]
+    assert sweep(*words)[0] == 0
+    assert len(lines(start.cwd / "packs")) == 6
 
 
 def test_a_killed_supervisor_finds_what_its_jobs_did_meanwhile(start, sweep):
