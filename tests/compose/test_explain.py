@@ -37,6 +37,9 @@ TEXTS = {
     "argument_of_a_target": [
         "optimizer.b1", "optimizer={_target_:optax.adam,learning_rate:0.1,b1:0.5}",
     ],
+    "argument_of_a_part": [
+        "data.parts.a.n", "data=mixture", "+data.parts.a={_target_:my_rows.read,n:9}",
+    ],
     "taken_away": ["mesh.rules", "mesh=fsdp", "~mesh.rules"],
     "wrong_value": ["optimizer.lr", "optimizer.lr=fast"],
     "misspelt_key": ["optimzer.lr"],

@@ -176,7 +176,12 @@ def _in_experiment(
         section = place.slot.section(value)
         inner = value_at(value, (name,))
         child = place.slot.child(name, value)
-        if section is Target and child is None and inner is not ABSENT:
+        if (
+            section
+            and issubclass(section, Target)
+            and child is None
+            and inner is not ABSENT
+        ):
             of = f"An argument of {value[TARGET]}."
             value, seen = value_at(tree, path), merger.values[::-1]
             return Explanation(".".join(path), of, value=value, layers=seen)

@@ -226,7 +226,7 @@ def _has_name(names: list[str]) -> dict[str, Any]:
 
 def _mark(section: type[Config]) -> str:
     """Returns the key that marks a section of a callable, or an empty text."""
-    if section is Target:
+    if issubclass(section, Target):
         return TARGET
     return "model_fn" if issubclass(section, Bound) else ""
 
