@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic_core import PydanticKnownError
 
 from specflow.config.base import Config, Says, UserPath
 from specflow.config.broken_rules import Broken, refuse
@@ -33,6 +34,15 @@ Size = Annotated[
         ),
     ),
 ]
+
+
+def _no_boolean(value: object) -> object:
+    if isinstance(value, bool):  # True equals 1.
+        raise PydanticKnownError("literal_error", {"expected": "1 or 3"})
+    return value
+
+
+Channels = Annotated[Literal[1, 3], BeforeValidator(_no_boolean)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -42,7 +52,7 @@ class ImageFieldsConfig(Config):
     size: Size | None = None
     """Height and width to which images are scaled, or one number for both; null: that
     of the training images, if all are of one size."""
-    channels: Literal[1, 3] | None = None
+    channels: Channels | None = None
     """1: gray; 3: red, green and blue; null: 1 if all training images are gray."""
     resize: Literal["crop", "pad", "stretch"] = "crop"
     """Scaling of images of another shape: `crop` covers the size, and the center is
