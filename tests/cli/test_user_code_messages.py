@@ -35,6 +35,7 @@ EXPORT = (
 )
 OPTIMIZER = "optimizer={_target_: their_code.optimizer}"
 SCHEDULE = "optimizer.schedule={_target_: their_code.schedule}"
+MIXTURE = "data={name: mixture, parts: {mine: {_target_: their_code.part_of_data}}}"
 EXPORTER = "output.exporters={mine: {_target_: their_code.LastExporter}}"
 
 
@@ -63,6 +64,7 @@ ROWS = [
     Row("metric_fn", "spec", (MODEL_FN,)),
     Row("host_call", "spec", (MODEL_FN,)),
     Row("data", "data"),
+    Row("part of data", "data.parts.*", (MIXTURE,)),
     Row("prediction", "spec.predictions.*", (PREDICTIONS,)),
     Row("loss", "spec.loss.*", (LOSS,)),
     Row("metric.from_batch", "spec.eval_metrics.*", (METRIC,)),

@@ -162,3 +162,8 @@ class Rule:
 
     def reason(self, values):
         may_fail("early stopping.reason")
+
+
+def part_of_data():
+    may_fail("part of data")
+    return data()
