@@ -15,16 +15,15 @@ from specflow.compose.read.override_grammar import format_value, quote_for_shell
 EXPERIMENTS = folders().choices("experiment")
 
 
-def pasted(line):
-    """What a shell makes of a printed line."""
-    (word,) = shlex.split(line, comments=True)
-    return word
+def words(*printed):
+    """What a shell makes of printed lines, of which some are comments."""
+    return [word for line in printed for word in shlex.split(line, comments=True)]
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_all_lines_pasted_at_once_give_the_same_config(name):
     composed = compose([f"experiment={name}"])
-    again = compose(map(pasted, lines(composed)))
+    again = compose(words(*lines(composed)))
     assert again.tree == composed.tree
     assert again.config == composed.config
 
@@ -35,13 +34,13 @@ def test_each_line_pasted_back_gives_the_same_config(name):
     composed = compose(base)
     # Experiments have most keys in common: each looks at another fifth of them.
     for line in lines(composed)[EXPERIMENTS.index(name) % 5 :: 5]:
-        assert compose([*base, pasted(line)]).tree == composed.tree, line
+        assert compose([*base, *words(line)]).tree == composed.tree, line
 
 
 def test_a_deletion_is_pasted_back_as_a_deletion():
     given = ["experiment=digits", "~spec.eval_metrics.top3", "mesh=fsdp", "name='1'"]
     composed = compose(given)
-    printed = list(map(pasted, lines(composed)))
+    printed = words(*lines(composed))
     assert "~spec.eval_metrics.top3" in printed
     assert compose(printed).tree == composed.tree
     assert compose([*given, *printed]).tree == composed.tree
@@ -100,7 +99,7 @@ VALUES = st.recursive(
 @given(VALUES)
 def test_a_spelled_value_is_parsed_to_the_same_value(value):
     """Through a shell, Hydra's parser and OmegaConf's interpolations."""
-    line = pasted(quote_for_shell(f"key={format_value(value)}") + "  # note")
+    (line,) = words(quote_for_shell(f"key={format_value(value)}") + "  # note")
     override = OverridesParser.create().parse_override(line)
     config = OmegaConf.create({"key": override.value()})
     assert OmegaConf.to_container(config, resolve=True) == {"key": value}
