@@ -253,7 +253,7 @@ def test_a_file_of_ones_own_trains_and_is_served(folder, monkeypatch, capsys):
     assert [row.partition(",")[0] for row in rows[1:]] == [
         f"pear {number}" for number in range(550, 600)
     ]
-    (example,) = [text for _, text in PYTHON if "serving_raw" in text]
+    (example,) = [text for _, text in PYTHON if '"serving_raw", weight' in text]
     page: dict[str, Any] = {}
     exec(compile(example, "page.md", "exec"), page)
     (path,) = (folder / "runs" / "my_pears" / "export").iterdir()
