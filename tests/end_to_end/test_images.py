@@ -22,6 +22,7 @@ TRAINED = (
     "loop.eval_every=0",
     "optimizer.lr=5e-3",
     "model.widths=[8]",
+    "mesh=single",
 )
 
 
