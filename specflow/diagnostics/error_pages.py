@@ -68,7 +68,7 @@ def wrapped(page: ErrorPage) -> list[str]:
       trained.
     <BLANKLINE>
     What to do:
-      Train first.
+      Train first, or name the run that has checkpoints: `specflow runs` lists them.
     """
     message = f"{page.kind}[{page.code}] {page.example}"
     parts = (

@@ -1,8 +1,8 @@
 """The compilers that the child needs, from the metadata of what is installed."""
 
+import importlib.metadata
 import importlib.util
 import sys
-from importlib import metadata
 from pathlib import Path
 
 from specflow.diagnostics.errors import Diagnostic
@@ -77,7 +77,7 @@ def _without_cuda() -> Diagnostic | None:
         if _release(version or "") != jaxlib:
             state = f"{version} does not match" if version else "is missing, for"
             return _diagnostic(f"jax-{extra}-{part} {state} jaxlib {jaxlib}", command)
-    plugin = metadata.distribution(f"jax-{extra}-plugin")
+    plugin = importlib.metadata.distribution(f"jax-{extra}-plugin")
     if problem := _of_other_python(plugin):
         return _diagnostic(
             f"jax-{extra}-plugin {problem}",
@@ -92,7 +92,7 @@ def _without_cuda() -> Diagnostic | None:
     return None
 
 
-def _of_other_python(plugin: metadata.Distribution) -> str:
+def _of_other_python(plugin: importlib.metadata.Distribution) -> str:
     """Returns for which Python a compiled wheel is, if not for this one."""
     this = f"cp{sys.version_info[0]}{sys.version_info[1]}"
     tags = [
@@ -107,7 +107,7 @@ def _of_other_python(plugin: metadata.Distribution) -> str:
     return f"is built for Python {pythons}, and this is {this[2:3]}.{this[3:]}"
 
 
-def _unmet(plugin: metadata.Distribution) -> list[str]:
+def _unmet(plugin: importlib.metadata.Distribution) -> list[str]:
     """Lists NVIDIA's libraries that are missing, or have another version."""
     from packaging.requirements import Requirement  # Hydra and Matplotlib require it.
 
@@ -134,8 +134,8 @@ def _diagnostic(problem: str, hint: str) -> Diagnostic:
 
 def _version(name: str) -> str | None:
     try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
         return None
 
 

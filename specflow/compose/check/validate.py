@@ -58,8 +58,9 @@ def validate(
     >>> for diagnostic in diagnostics: print(diagnostic)
     seed: got -1. Expected a whole number >= 0.
     spec: is missing. Expected a section with a name (declared, model_fn, table).
-    data: is missing. Expected a section with a name (breast_cancer, diabetes, digits,
-    images, mixture, npz, table, text, wine) or a _target_.
+    data: is missing. Expected a section with a name (array_record, breast_cancer,
+    diabetes, digits, huggingface, images, mixture, npy, npz, table, text, tfds,
+    tfrecord, wine) or a _target_.
     sede: no such field. Did you mean seed? Fields of an experiment: data, loop, mesh,
     model, name, optimizer, output, seed, spec, sweep, warm_start.
     """
