@@ -182,7 +182,7 @@ def test_the_output_of_a_trial_can_go_to_the_process_of_the_sweep(capfd):
 
 
 def test_a_signal_stops_the_running_trial_and_starts_no_other():
-    started = []
+    started, handler = [], signal.getsignal(signal.SIGINT)
 
     def interrupt(trial):
         started.append(trial.number)
@@ -193,7 +193,7 @@ def test_a_signal_stops_the_running_trial_and_starts_no_other():
         outcomes(["wait=30"], [], on_start=interrupt)
     assert stopped.value.exit_code == 130
     assert started == [0]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_an_empty_pool_has_no_next_outcome():
