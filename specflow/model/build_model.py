@@ -92,7 +92,8 @@ def build_model(
             image = config.image or _image("image", inputs)
             check_pools(config.widths, image)
             fields = config.model_dump(exclude={"name", "image"})
-            return Cnn(image, **fields | {"outputs": config.outputs or 1}, rngs=rngs)
+            fields["outputs"] = config.outputs or 1
+            return Cnn(image, **fields, rngs=rngs)
         case ResNetConfig():
             channels = config.channels or _image("channels", inputs)[-1]
             fields = config.model_dump(exclude={"name", "channels"})
@@ -111,7 +112,8 @@ def build_model(
                     )
                 )
             fields = config.model_dump(exclude={"name", "image"})
-            return ViT(image, **fields | {"outputs": config.outputs or 1}, rngs=rngs)
+            fields["outputs"] = config.outputs or 1
+            return ViT(image, **fields, rngs=rngs)
         case TransformerConfig():
             return Transformer(**config.model_dump(exclude={"name"}), rngs=rngs)
         case DecoderConfig():

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import datasets
-import datasets.exceptions
+import datasets  # type: ignore
+import datasets.exceptions  # type: ignore
 import numpy as np
 import numpy.typing as npt
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow_datasets as tfds
+import tensorflow_datasets as tfds  # type: ignore
 
 from specflow import DataError, data
 from specflow.diagnostics.errors import Diagnostic
