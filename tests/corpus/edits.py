@@ -295,7 +295,9 @@ def _rules(tree: Mapping[str, Any]) -> Iterator[Edit]:
         keep = "output.exporters.mine"
         text = "{name: best, metric: nope}"
         yield Edit("rule", _path(keep), text, f"{keep}.metric", inside=True)
-    if _is_there(tree, "optimizer.schedule"):
+    # The steps of epochs are known when the data is read.
+    in_steps = _get(tree, "loop.epochs") is None
+    if in_steps and _is_there(tree, "optimizer.schedule"):
         yield Edit("rule", ("optimizer", "schedule", "warmup_steps"), "9_999_999")
     if _is_there(tree, "model.max_length"):
         yield Edit("rule", ("data", "length"), "4096")

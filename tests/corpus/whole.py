@@ -374,8 +374,9 @@ def _syntax(name: str, own: str, turn: int) -> Iterator[Planted]:
             touches=(("zz",),),
         )
     # In the middle, where what follows may be taken for a part of it.
-    text = own.replace("train_steps: ", "train_steps: {a: ", 1)
-    row = own[: own.index("train_steps: ")].count("\n") + 1
+    key = next(key for key in ("train_steps: ", "epochs: ") if key in own)
+    text = own.replace(key, key + "{a: ", 1)
+    row = own[: own.index(key)].count("\n") + 1
     yield Planted(
         *("YAML syntax", name, ("experiment=mine",), MINE, (f"{MINE}:{row}",)),
         ((MINE, text),),

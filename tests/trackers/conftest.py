@@ -3,6 +3,7 @@
 What they warn about in their own threads is theirs.
 """
 
+import atexit
 import glob
 import os
 import random
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 
 _HOME = tempfile.TemporaryDirectory(prefix="trackers-")
+atexit.register(_HOME.cleanup)
 # When this module is imported: the packages read some of these when they are.
 os.environ |= {
     "DO_NOT_TRACK": "true",

@@ -78,8 +78,8 @@ def parsed_example(
     Raises:
         ExampleError: the bytes are no example.
 
-    >>> parsed_example(bytes.fromhex("0a0b0a090a017812041a020a00"))
-    {'x': array([0])}
+    >>> parsed_example(bytes.fromhex("0a0c0a0a0a017812051a030a0107"))
+    {'x': array([7])}
     """
     features: dict[str, Any] = {}
     for number, wire, start, stop in _fields(content, 0, len(content)):
