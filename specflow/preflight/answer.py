@@ -194,7 +194,9 @@ def _with_any_kernel(config: ExperimentConfig) -> ExperimentConfig:
 def _tell(line: str) -> None:
     import sys
 
-    print(f"note: {line}", file=sys.stderr, flush=True)
+    # Whole: `print` writes the end of a line apart, and threads would share a line.
+    sys.stderr.write(f"note: {line}\n")
+    sys.stderr.flush()
 
 
 def _known(look: Look, state: State) -> dict[str, Any]:
