@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -163,16 +163,7 @@ class ArraySource:
         """
         found = dict(named_leaves(self._features, self._labels))
         if path not in found:
-            raise DataError(
-                Diagnostic(
-                    path,
-                    "there is no such array",
-                    origin=self.origin,
-                    expected=f"one of {', '.join(found)}",
-                    hint=did_you_mean(nearest(path, found)),
-                    code="unknown-array",
-                )
-            )
+            raise unknown_array(path, found, self.origin)
         return found[path]
 
 
@@ -275,6 +266,26 @@ def _rows_of(array: npt.NDArray[Any], rows: Rows) -> npt.NDArray[Any]:
     # Twice as fast as array[rows] for short rows, but it would first copy the whole of
     # an array that is not contiguous.
     return np.take(array, rows, axis=0)
+
+
+def unknown_array(path: str, known: Collection[str], origin: str) -> DataError:
+    """Returns the error for a path at which a source has no array.
+
+    Args:
+        path: dotted, such as `labels`.
+        known: paths of the arrays that there are.
+        origin: of the source.
+    """
+    return DataError(
+        Diagnostic(
+            path,
+            "there is no such array",
+            origin=origin,
+            expected=f"one of {', '.join(known)}",
+            hint=did_you_mean(nearest(path, known)),
+            code="unknown-array",
+        )
+    )
 
 
 def _form_diagnostics(features: Tree, labels: Tree, origin: str) -> list[Diagnostic]:

@@ -13,8 +13,8 @@ from specflow.data.narrowing import narrowed, refuse_wide
 from specflow.data.records.field_arrays import ArrayField, Problem
 from specflow.data.records.records import Records
 from specflow.data.records.resolved_fields import RecordRoles
-from specflow.data.source import Rows
-from specflow.diagnostics.errors import DataError, Diagnostic, did_you_mean, nearest
+from specflow.data.source import Rows, unknown_array
+from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.runtime.typing import Tree, is_floating
 
 __all__ = ["RecordSource"]
@@ -81,16 +81,7 @@ class RecordSource:
         """
         known = dict(named_leaves(*self.spec()))
         if path not in known:
-            raise DataError(
-                Diagnostic(
-                    path,
-                    "there is no such array",
-                    origin=self.origin,
-                    expected=f"one of {', '.join(known)}",
-                    hint=did_you_mean(nearest(path, known)),
-                    code="unknown-array",
-                )
-            )
+            raise unknown_array(path, known, self.origin)
         if path in self._columns:
             yield self._columns[path]
             return

@@ -14,13 +14,13 @@ import numpy.typing as npt
 from specflow.columns import FittedColumns
 from specflow.data.array_tree import map_leaves, named_leaves
 from specflow.data.row_order import BlockOrder, RowIds, RowOrder
-from specflow.data.source import ArraySource, Rows, Source
+from specflow.data.source import ArraySource, Rows, Source, unknown_array
 from specflow.data.table.encoded_images import image_content
 from specflow.data.table.split_labels import split_labels
 from specflow.data.table.split_source import row_identifiers, split_source
 from specflow.data.table.streamed_cells import StreamedCells
 from specflow.data.table.table_cells import TableCells
-from specflow.diagnostics.errors import DataError, Diagnostic, did_you_mean, nearest
+from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.runtime.typing import Tree
 
 __all__ = ["StreamedSource"]
@@ -151,16 +151,7 @@ class StreamedSource:
         """
         known = dict(named_leaves(*self.spec()))
         if path not in known:
-            raise DataError(
-                Diagnostic(
-                    path,
-                    "there is no such array",
-                    origin=self.origin,
-                    expected=f"one of {', '.join(known)}",
-                    hint=did_you_mean(nearest(path, known)),
-                    code="unknown-array",
-                )
-            )
+            raise unknown_array(path, known, self.origin)
         if path.partition(".")[0] != "labels":
             for part in self.parts():
                 yield part.column(path)
