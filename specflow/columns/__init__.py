@@ -12,6 +12,7 @@ from specflow.columns.image_decoding import (
     EncodedImage,
     ImageError,
     ImageHeader,
+    Region,
     encoded_image,
     image_header,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "LabelColumn",
     "NumberColumn",
     "NumberStatistics",
+    "Region",
     "SetColumn",
     "VectorColumn",
     "as_number",

@@ -11,6 +11,7 @@ from specflow.columns.column_problem import ColumnProblem
 from specflow.columns.image_decoding import (
     EncodedImage,
     ImageError,
+    Region,
     Resize,
     decoded,
     encoded_image,
@@ -84,15 +85,21 @@ class ImageColumn:
                 problems.append(ColumnProblem("", (row,), expected))
         return pixels, problems
 
-    def decode(self, encoded: EncodedImage) -> npt.NDArray[np.uint8]:
+    def decode(
+        self, encoded: EncodedImage, region: Region | None = None
+    ) -> npt.NDArray[np.uint8]:
         """Pixels of one image, uint8 "h w c".
+
+        Args:
+            encoded: the content of its file, or its path.
+            region: the part that is scaled to the size; None: all, by `resize`.
 
         Raises:
             ImageError: it cannot be decoded.
             OSError: the file cannot be read.
         """
         content = encoded if isinstance(encoded, bytes) else encoded.read_bytes()
-        return decoded(content, self.size, self.channels, self.resize)
+        return decoded(content, self.size, self.channels, self.resize, region)
 
     def apply(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Features of pixels, float32 "n h w c".

@@ -4,8 +4,9 @@ import base64
 import binascii
 import dataclasses
 import io
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -17,6 +18,7 @@ __all__ = [
     "EncodedImage",
     "ImageError",
     "ImageHeader",
+    "Region",
     "Resize",
     "decoded",
     "encoded_image",
@@ -26,6 +28,8 @@ __all__ = [
 EncodedImage: TypeAlias = bytes | Path
 """The content of an image file, or its path."""
 Resize: TypeAlias = Literal["crop", "pad", "stretch"]
+Region: TypeAlias = Callable[[int, int], tuple[int, int, int, int]]
+"""Height and width of an upright image -> top, left, height and width of a part."""
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
@@ -91,7 +95,11 @@ def image_header(content: bytes) -> ImageHeader:
 
 
 def decoded(
-    content: bytes, size: tuple[int, int], channels: int, resize: Resize
+    content: bytes,
+    size: tuple[int, int],
+    channels: int,
+    resize: Resize,
+    region: Region | None = None,
 ) -> Pixels:
     """Decodes an image to 8 bits, uint8 "h w c".
 
@@ -107,6 +115,8 @@ def decoded(
         resize: `crop`: scaled until it covers the size, and its center taken; `pad`:
             scaled until it fits, and centered on black; `stretch`: scaled to the size
             in each direction.
+        region: the part that is scaled to the size, in each direction; None: all, by
+            `resize`.
 
     Raises:
         ImageError: it cannot be decoded.
@@ -115,12 +125,19 @@ def decoded(
     with _opened(content) as image:
         turned = _orientation(image)
         # The size of a JPEG image is that before it is turned.
-        wanted = (height, width) if turned >= 5 else (width, height)
+        whole = image.size[::-1] if turned < 5 else image.size
+        part = None if region is None else region(*whole)
+        needed = size if part is None else _whole_size(whole, part, size)
+        wanted = needed if turned >= 5 else needed[::-1]
         try:
             image.draft(None, (_DRAFT * wanted[0], _DRAFT * wanted[1]))
             image.load()
             mode = "L" if channels == 1 else "RGB"
-            picture = _resized(_upright(_in_mode(image, mode), turned), size, resize)
+            upright = _upright(_in_mode(image, mode), turned)
+            if part is None:
+                picture = _resized(upright, size, resize)
+            else:
+                picture = _scaled_part(upright, whole, part, size)
         except ImageError:
             raise
         except MemoryError:
@@ -129,6 +146,38 @@ def decoded(
         except Exception as error:
             raise ImageError(f"cannot be decoded: {_first_line(error)}") from error
     return np.asarray(picture, np.uint8).reshape(height, width, channels)
+
+
+def _whole_size(
+    whole: tuple[int, int], part: tuple[int, int, int, int], size: tuple[int, int]
+) -> tuple[int, int]:
+    """Height and width of an image of which a part has some size."""
+    height, width = (
+        math.ceil(wanted * side / of_part)
+        for wanted, side, of_part in zip(size, whole, part[2:], strict=True)
+    )
+    return height, width
+
+
+def _scaled_part(
+    image: Any,
+    whole: tuple[int, int],
+    part: tuple[int, int, int, int],
+    size: tuple[int, int],
+) -> Any:
+    """A part, scaled; the image may be decoded at a fraction of its whole size."""
+    from PIL import Image
+
+    top, left, rows, columns = part
+    down, right = image.height / whole[0], image.width / whole[1]
+    edges = (left * right, top * down, (left + columns) * right, (top + rows) * down)
+    near, far = map(math.floor, edges[:2]), map(math.ceil, edges[2:])
+    # Without the pixels around it, which the filter would read.
+    outer = (*near, *far)
+    inner = tuple(edge - outer[place % 2] for place, edge in enumerate(edges))
+    return image.crop(outer).resize(
+        (size[1], size[0]), Image.Resampling.BILINEAR, box=inner
+    )
 
 
 def _opened(content: bytes) -> Any:

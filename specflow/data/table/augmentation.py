@@ -1,10 +1,11 @@
-"""Random changes of training images: crop, flip, and color."""
+"""Random changes of training images: crop, flip, operations, and color."""
 
 import numpy as np
 import numpy.typing as npt
 
 from specflow.config.sections.augmentation import AugmentConfig
 from specflow.data.row_draws import RowDraws
+from specflow.data.table.rand_augment import rand_augmented
 
 __all__ = ["augmented"]
 
@@ -17,6 +18,8 @@ def augmented(
     pixels: Pixels, config: AugmentConfig, draws: RowDraws, name: str
 ) -> Pixels:
     """Changes images at random, uint8 "n h w c".
+
+    A scaled crop is not among it: it is read from the file.
 
     Args:
         pixels: of the rows of the draws.
@@ -33,6 +36,8 @@ def augmented(
     if config.flip in ("vertical", "both"):
         chosen = draws.uniform(f"{name} vertical") < 0.5
         changed[chosen] = changed[chosen, ::-1]
+    if config.rand_augment is not None:
+        changed = rand_augmented(changed, config.rand_augment, draws, name)
     return changed if config.color is None else _colored(changed, config, draws, name)
 
 
@@ -55,7 +60,7 @@ def _shift(
 def _colored(
     pixels: Pixels, config: AugmentConfig, draws: RowDraws, name: str
 ) -> Pixels:
-    """Changes brightness, contrast and saturation; each result is rounded to 8 bits."""
+    """Changes brightness, contrast, saturation and hue; each is rounded to 8 bits."""
     assert config.color is not None
     changed = pixels.astype(np.float64)
     for kind in ("brightness", "contrast", "saturation"):
@@ -72,4 +77,31 @@ def _colored(
             "saturation": gray,
         }[kind]
         changed = np.clip(np.rint(origin + factors * (changed - origin)), 0, 255)
+    if config.color.hue and changed.shape[3] == 3:
+        turns = config.color.hue * (2.0 * draws.uniform(f"{name} hue") - 1.0)
+        changed = np.rint(_with_hue(changed, turns.reshape(-1, 1, 1)))
     return changed.astype(np.uint8)
+
+
+def _with_hue(
+    colors: npt.NDArray[np.float64], turns: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Shifts the hue of colors "n h w 3"; value and saturation stay.
+
+    Source: Smith, Color Gamut Transform Pairs, 1978.
+    """
+    red, green, blue = np.moveaxis(colors, 3, 0)
+    value, least = colors.max(axis=3), colors.min(axis=3)
+    chroma = value - least
+    divisor = np.where(chroma > 0, chroma, 1.0)
+    sixths = np.where(
+        value == red,
+        (green - blue) / divisor,
+        np.where(
+            value == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor
+        ),
+    )
+    sixths = sixths + 6.0 * turns
+    places = (np.array([5.0, 3.0, 1.0]) + sixths[..., None]) % 6.0
+    shares = np.clip(np.minimum(places, 4.0 - places), 0.0, 1.0)
+    return value[..., None] - chroma[..., None] * shares

@@ -1,13 +1,13 @@
 """The images of some rows of a column: decoded once, or whenever they are read."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from specflow.columns import ImageColumn, ImageError, encoded_image
+from specflow.columns import ImageColumn, ImageError, Region, encoded_image
 from specflow.data.table.decode_threads import in_threads
 from specflow.data.table.read_progress import ReadProgress
 from specflow.data.table.read_retries import read_retried
@@ -77,22 +77,31 @@ class EncodedImages:
         """
         return image_content(self._values[row], self._folders[row])
 
-    def pixels(self, column: ImageColumn, rows: Rows) -> Pixels:
+    def pixels(
+        self,
+        column: ImageColumn,
+        rows: Rows,
+        regions: Sequence[Region] | None = None,
+    ) -> Pixels:
         """Decodes some rows, uint8 "n h w c".
 
         Args:
             column: decodes them.
             rows: counted from 0.
+            regions: part of each image that is scaled to the size; None: all.
 
         Raises:
             DataError: images cannot be decoded; the first ones are named.
         """
-        if self._held is not None:
+        if self._held is not None and regions is None:
             return self._held[rows]
         pixels = np.empty((len(rows), *column.shape), np.uint8)
         problems: dict[int, str] = {}
         numbers = rows.tolist()
-        for place, result in enumerate(in_threads(self._decoder(column), numbers)):
+        parts = [None] * len(rows) if regions is None else regions
+        decode = self._decoder(column)
+        pairs = list(zip(numbers, parts, strict=True))
+        for place, result in enumerate(in_threads(lambda pair: decode(*pair), pairs)):
             if isinstance(result, str):
                 problems[numbers[place]] = result
             else:
@@ -141,10 +150,10 @@ class EncodedImages:
         for _, value in self._each(result, doing):
             yield value
 
-    def _decoder(self, column: ImageColumn) -> Callable[[int], Pixels | str]:
-        def decode(row: int) -> Pixels | str:
+    def _decoder(self, column: ImageColumn) -> Callable[..., Pixels | str]:
+        def decode(row: int, region: Region | None = None) -> Pixels | str:
             try:
-                return column.decode(self.content(row))
+                return column.decode(self.content(row), region)
             except ImageError as error:
                 return str(error)
 

@@ -1,13 +1,13 @@
 """Rows of a table with columns of images: decoded, augmented and scaled."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from specflow.columns import ImageColumn
+from specflow.columns import ImageColumn, Region
 from specflow.config.sections.augmentation import AugmentConfig
 from specflow.data.array_tree import named_leaves
 from specflow.data.row_draws import RowDraws
@@ -15,6 +15,7 @@ from specflow.data.row_order import OrderedSource, RowOrder
 from specflow.data.source import Rows, RowSpec, Source
 from specflow.data.table.augmentation import augmented
 from specflow.data.table.encoded_images import EncodedImages
+from specflow.data.table.scaled_crop import scaled_crops
 from specflow.diagnostics.errors import DataError
 from specflow.runtime.typing import Tree
 
@@ -22,6 +23,7 @@ __all__ = ["ImageSource", "OrderedImageSource", "PixelSource", "image_source"]
 
 _BLOCK = 1_024
 """Rows that are read at once, for all rows of an array."""
+_WHOLE: Mapping[str, Sequence[Region]] = {}
 
 
 class PixelSource:
@@ -46,15 +48,22 @@ class PixelSource:
     def __len__(self) -> int:
         return len(self._source)
 
-    def take(self, rows: Rows) -> tuple[Tree, Tree]:
+    def take(
+        self, rows: Rows, regions: Mapping[str, Sequence[Region]] = _WHOLE
+    ) -> tuple[Tree, Tree]:
         """Returns features, images as uint8 "n h w c", and labels of some rows.
+
+        Args:
+            rows: their numbers.
+            regions: column -> part of each image that is scaled to its size; the
+                others are scaled whole.
 
         Raises:
             DataError: an image cannot be decoded.
         """
         features, labels = self._source.take(rows)
         pixels = {
-            name: self._images[name].pixels(column, features[name])
+            name: self._images[name].pixels(column, features[name], regions.get(name))
             for name, column in self._columns.items()
         }
         return {**features, **pixels}, labels
@@ -175,7 +184,14 @@ class ImageSource:
         Raises:
             DataError: an image cannot be decoded.
         """
-        features, labels = self._source.take(rows)
+        crops = {
+            name: scaled_crops(settings.scaled_crop, draws, name)
+            for name, settings in self._augment.items()
+            if settings.scaled_crop is not None
+        }
+        features, labels = (
+            self._source.take(rows, crops) if crops else self._source.take(rows)
+        )
         changed = {
             name: augmented(features[name], settings, draws, name)
             for name, settings in self._augment.items()

@@ -20,6 +20,7 @@ from specflow.data.table.streamed_cells import StreamedCells
 from specflow.data.table.streamed_source import StreamedSource
 from specflow.data.table.table_cells import TableCells
 from specflow.data.table.table_files import TableFile
+from specflow.diagnostics.errors import DataError, Diagnostic
 
 __all__ = ["image_roots", "opened_split"]
 
@@ -61,9 +62,13 @@ def opened_split(
             return source
         content = [fitted.digest, split, hashlib.sha256(rows.tobytes()).hexdigest()]
         digest = " ".join([*content, *sorted(file.digest for file in files)])
-        _decode(source, config, split, digest)
+        _decode(
+            source, config, split, digest, reads_again=trains and bool(_crops(config))
+        )
         return image_source(source, fitted.images, digest, _augment(config))
     assert cache is not None
+    if trains and (cropped := _crops(config)):
+        raise DataError(*(_streamed_crop(name, config) for name in cropped))
     streamed = StreamedSource(
         cells,
         rows,
@@ -100,15 +105,48 @@ def _augment(config: TableConfig) -> dict[str, AugmentConfig]:
     }
 
 
-def _decode(source: PixelSource, config: TableConfig, split: str, digest: str) -> None:
+def _crops(config: TableConfig) -> list[str]:
+    """Columns of images of which training reads a random part."""
+    return [
+        name
+        for name, augment in _augment(config).items()
+        if augment.scaled_crop is not None
+    ]
+
+
+def _streamed_crop(name: str, config: TableConfig) -> Diagnostic:
+    return Diagnostic(
+        f"data.columns.{name}.augment.scaled_crop",
+        "reads images in the order of training, and the table is read by blocks",
+        expected=f"a table that fits data.memory={config.memory}",
+        hint="Raise data.memory; images in files of their own take none of it.",
+        code="table-memory",
+    )
+
+
+def _decode(
+    source: PixelSource,
+    config: TableConfig,
+    split: str,
+    digest: str,
+    *,
+    reads_again: bool,
+) -> None:
     """Decodes all images once: they are kept, or checked."""
     checked = CheckedImages(digest)
-    if source.decode(config.memory_bytes, is_checked=checked.are_checked):
+    # Pixels of whole images are of no use to training on parts of them.
+    memory = -1 if reads_again else config.memory_bytes
+    if source.decode(memory, is_checked=checked.are_checked):
         return
     if not checked.are_checked:
         checked.keep()
     print(
         f"data: {len(source):,} images of the {split} split are decoded as they are "
-        f"needed: data.memory={config.memory}",
+        "needed: "
+        + (
+            "a scaled crop has other pixels in every epoch"
+            if reads_again
+            else f"data.memory={config.memory}"
+        ),
         file=sys.stderr,
     )

@@ -15,9 +15,11 @@ RNG = np.random.default_rng(0)
 COLORS = RNG.integers(0, 256, (400, 5, 6, 3), np.uint8)
 DRAWS = RowDraws(3, np.zeros(400, np.int64), np.arange(400))
 ALL = {
+    "scaled_crop": {"area": [0.3, 1.0]},
     "crop": {"padding": 2},
     "flip": "both",
-    "color": {"brightness": 0.3, "contrast": 0.2, "saturation": 0.5},
+    "rand_augment": {"operations": 3, "magnitude": 20},
+    "color": {"brightness": 0.3, "contrast": 0.2, "saturation": 0.5, "hue": 0.1},
 }
 
 

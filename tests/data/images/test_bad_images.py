@@ -97,6 +97,21 @@ def test_bad_images_of_a_table_have_their_line_and_path(tmp_path, monkeypatch, g
     golden("images/of_a_table.txt", f"{raised.value}\n")
 
 
+def test_a_scaled_crop_needs_a_table_in_memory(tmp_path, monkeypatch, golden):
+    monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path / "photos", each=5)
+    paths = [
+        f"photos/{name}/{n:02}.png,{n}" for name in ("cat", "dog") for n in range(5)
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["photo,y", *paths, ""]))
+    photo = {"name": "image", "augment": {"scaled_crop": {}}}
+    table = {"files": ["t.csv"], "labels": ["y"], "columns": {"photo": photo}}
+    streamed = {"memory": "4KiB", "shuffle": "blocks"}
+    with pytest.raises(DataError) as raised:
+        build_data(TableConfig.model_validate(table | streamed))
+    golden("images/scaled_crop_streamed.txt", f"{raised.value}\n")
+
+
 def test_the_command_reports_them_before_jax_starts(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     files_of("damaged", tmp_path)
