@@ -11,8 +11,10 @@ from specflow.columns import FittedColumns
 from specflow.commands import jax_session
 from specflow.commands.warm_columns import columns_to_start, report_start
 from specflow.config.sections.mixture import records_of, tables_of
-from specflow.data import Data, build_data
+from specflow.data import Data, DataFiles, build_data
+from specflow.data.table.table_changes import refused_changes
 from specflow.diagnostics.errors import DataError, Diagnostic
+from specflow.diagnostics.rendering import line
 from specflow.distributed import collectives
 from specflow.distributed.processes import place
 from specflow.output import Checkpointer, RunDirectory, existing_run, write_text
@@ -37,7 +39,8 @@ def data_to_train(composed: "Composed", shared: "SharedParts | None" = None) -> 
     """Starts JAX, and builds the data of an experiment.
 
     A table is read before JAX starts, since its problems need no devices; processes of
-    several join first, so that one of them reports for all.
+    several join first, so that one of them reports for all. A run that is resumed has
+    the files that it was trained on.
 
     Args:
         composed: the experiment. Where `output.dir` has a run, its fitted columns are
@@ -51,26 +54,34 @@ def data_to_train(composed: "Composed", shared: "SharedParts | None" = None) -> 
     jax_session.show_warnings()
     config = composed.config
     build = build_data if shared is None else shared.build_data
+    run = None
+    if config.output.dir:
+        run = RunDirectory(expanded(config.output.dir, "output.dir"))
     if not (tables_of(config.data) or records_of(config.data)):
         jax_session.start(composed)
-        return build(config.data)
+        data = build(config.data)
+        if run is not None:
+            check = functools.partial(_check_files, composed, run, data)
+            collectives.on_process_zero(check)
+        return data
     here = place(config.mesh.processes)
     starts_first = here is not None and here.count > 1
     if starts_first:
         jax_session.start(composed)
     stored = None
-    if config.output.dir:
-        run = RunDirectory(expanded(config.output.dir, "output.dir"))
+    if run is not None:
         stored = _stored(run, gathers=starts_first)
         if stored is not None and not config.data.refit:
             check = functools.partial(_refuse_changed_columns, composed, run)
             collectives.on_process_zero(check) if starts_first else check()
-    if stored is None:
+    if run is None or stored is None:
         data = _started(composed, build)
     elif config.data.refit:
         data = _refitted(build(config.data), stored)
     else:
         data = build_data(config.data, columns=stored, same_files=True)
+        check = functools.partial(_check_files, composed, run, data, stored)
+        collectives.on_process_zero(check) if starts_first else check()
     if not starts_first:
         jax_session.start(composed)
     return data
@@ -169,14 +180,52 @@ def _refuse_changed_columns(composed: "Composed", run: RunDirectory) -> None:
         raise DataError(*diagnostics)
 
 
+def _check_files(
+    composed: "Composed",
+    run: RunDirectory,
+    data: Data,
+    stored: FittedColumns | None = None,
+) -> None:
+    """Compares the files of the data with those of the run that is resumed.
+
+    With `output.on_change=accept` those that no columns were fitted to may differ.
+
+    Args:
+        composed: the experiment.
+        run: its directory; there need be no run.
+        data: with the files of now.
+        stored: the fitted columns of the run.
+
+    Raises:
+        DataError: files have changed; they are named.
+    """
+    if not run.files.is_file():
+        return
+    plain = RunDirectory.load_json(run.files)
+    changed = DataFiles.from_json(plain, where=str(run.files)).changes(data.files)
+    fitted = {name for each in (stored, data.columns) if each for name in each.files}
+    final = [each for each in changed if each.where in fitted]
+    if composed.config.output.on_change != "accept" and changed:
+        accept = ", or resume with the new ones: output.on_change=accept"
+        hint = "Restore the files{} train in another output.dir{}."
+        ends = (", or", "") if final else (",", accept)
+        raise refused_changes(changed, hint.format(*ends))
+    if final:
+        raise refused_changes(final)
+    for diagnostic in changed:
+        print(line(diagnostic, kind="warning"), file=sys.stderr)
+
+
 def write_columns(run: RunDirectory, data: Data) -> None:
-    """Writes the fitted columns of a table to the run directory.
+    """Writes the files of the data, and the columns of a table, to the run directory.
 
     Raises:
         OutputError: the file cannot be written.
     """
     if data.columns is not None:
         write_text(run.columns, to_json(data.columns.to_json()))
+    if data.files:
+        write_text(run.files, to_json(data.files.to_json()))
 
 
 def stored_columns(path: str) -> FittedColumns | None:

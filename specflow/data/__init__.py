@@ -2,6 +2,7 @@
 
 from specflow.data.batch import Batch, EvalBatches
 from specflow.data.build_sources import build_data
+from specflow.data.data_files import DataFiles
 from specflow.data.digest import (
     block_digests,
     compared_blocks,
@@ -21,7 +22,6 @@ from specflow.data.records import (
     RecordFile,
     Records,
     RecordSource,
-    file_digest,
     made_file,
     record_files,
     record_paths,
@@ -37,6 +37,7 @@ from specflow.data.source import (
 )
 from specflow.data.stream import Chunk, StreamBatches
 from specflow.data.table import CellParts, RawRows, TableSource
+from specflow.data.table.kept_digests import file_digest
 from specflow.data.table.read_retries import read_retried
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "CellParts",
     "Chunk",
     "Data",
+    "DataFiles",
     "DigestedSource",
     "EvalBatches",
     "JoinedSource",

@@ -19,6 +19,7 @@ from specflow.config.sections.mixture import MixtureConfig
 from specflow.config.sections.records import RecordsConfig
 from specflow.config.sections.table import RowsConfig, SplitConfig, TableConfig
 from specflow.data import byte_text, npz, sklearn_sets
+from specflow.data.data_files import DataFiles, digests_of
 from specflow.data.experiment_data import PARTS, Data
 from specflow.data.input_kinds import as_source
 from specflow.data.mixed_data import mixed_data
@@ -56,8 +57,8 @@ def build_data(
             rows to evaluate replace them, so that a run can be evaluated on a machine
             without its training data.
         columns: fitted columns of a run, which are used as they are.
-        same_files: the files of a table, or of records, must be those that the columns
-            were fitted to.
+        same_files: the files of tables, or of records, must be those that the columns
+            were fitted to; of a mixture, those of its tables.
         start: fitted columns of the run that a warm start restores: the features of
             a table, and those of its labels that it has, mean the same.
 
@@ -84,6 +85,7 @@ def build_data(
             sets=records.sets,
             make_test=records.make_test,
             columns=records.columns,
+            files=records.files,
         )
     if isinstance(config, Target | Component):
         return _from_target(config, needs_labels=needs_labels)
@@ -107,27 +109,53 @@ def build_data(
             same_files=same_files,
             start=start,
         )
+        sets = _sets_of(config, needs_labels=needs_labels, fitted=table.fitted)
         return Data(
             table.train,
             table.eval,
             shuffle=bool(config.shuffle),
             needs_labels=needs_labels,
-            sets=_sets_of(config, needs_labels=needs_labels, fitted=table.fitted),
+            sets={name: each.rows for name, each in sets.items()},
             make_test=table.make_test,
             columns=table.fitted,
+            files=_read_files(table.files, sets),
         )
-    parts = _named(config, needs_labels=needs_labels, needs_train=needs_train)
+    sets = _sets_of(config, needs_labels=needs_labels)
+    if isinstance(config, TextConfig):
+        texts = byte_text.text(config)
+        train, held, files = texts.train, texts.eval, texts.files
+    else:
+        train, held = _named(config, needs_labels=needs_labels, needs_train=needs_train)
+        files = {}
+        if isinstance(config, NpzConfig):
+            files = npz.npz_digests(config)
     return Data(
-        *parts,
+        train,
+        held,
         shuffle=config.shuffle,
         needs_labels=needs_labels,
-        sets=_sets_of(config, needs_labels=needs_labels),
+        sets={name: each.rows for name, each in sets.items()},
+        files=_read_files(files, sets),
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Set:
+    """A further evaluation set, and digests of its files."""
+
+    rows: Source
+    files: Mapping[str, str]
+
+
+def _read_files(rows: Mapping[str, str], sets: Mapping[str, _Set]) -> DataFiles:
+    return DataFiles.union(
+        [DataFiles(rows), *(DataFiles(sets=each.files) for each in sets.values())]
     )
 
 
 def _sets_of(
     config: Any, *, needs_labels: bool, fitted: FittedColumns | None = None
-) -> dict[str, Source]:
+) -> dict[str, _Set]:
     """Reads the evaluation sets of `data.eval_sets`: files or a folder each.
 
     Args:
@@ -138,7 +166,7 @@ def _sets_of(
     Raises:
         DataError: some cannot be read; all problems at once.
     """
-    sets: dict[str, Source] = {}
+    sets: dict[str, _Set] = {}
     diagnostics: list[Diagnostic] = []
     for name, path in config.eval_sets.items():
         key = f"data.eval_sets.{name}"
@@ -148,15 +176,16 @@ def _sets_of(
                     config, path, fitted=fitted, needs_labels=needs_labels
                 )
             elif isinstance(config, TextConfig):
-                sets[name] = byte_text.whole_text(config, path, key=key)
+                sets[name] = _Set(*byte_text.whole_text(config, path, key=key))
             else:
-                sets[name] = npz.read_npz(
+                rows = npz.read_npz(
                     path,
                     labels=getattr(config, "labels", "labels"),
                     ids=getattr(config, "ids", ()),
                     key=key,
                     needs_labels=needs_labels,
                 )
+                sets[name] = _Set(rows, digests_of([path], key=key))
         except DataError as error:
             diagnostics += [
                 dataclasses.replace(
@@ -175,7 +204,7 @@ def _table_set(
     *,
     fitted: FittedColumns | None,
     needs_labels: bool,
-) -> Source:
+) -> _Set:
     """Reads all rows of some files, by columns that are fitted already."""
     all_rows = {
         "eval_files": paths,
@@ -190,7 +219,7 @@ def _table_set(
         needs_train=False,
         fitted=fitted,
     )
-    return table.eval
+    return _Set(table.eval, table.files)
 
 
 def _named(
@@ -205,8 +234,6 @@ def _named(
             return sklearn_sets.breast_cancer(config)
         case WineConfig():
             return sklearn_sets.wine(config)
-        case TextConfig():
-            return byte_text.text(config)
         case NpzConfig():
             return npz.npz(config, needs_labels=needs_labels, needs_train=needs_train)
     raise TypeError(f"not a data config: {type(config).__name__}")

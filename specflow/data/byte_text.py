@@ -1,18 +1,20 @@
 """Text as bytes: files split into windows for next-byte prediction."""
 
+import hashlib
 import os
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from specflow.config.sections.data_sources import TextConfig
+from specflow.data.data_files import digests_of
 from specflow.data.holdout import held_out_rows
-from specflow.data.source import Rows, RowSpec, Source
+from specflow.data.source import Rows, RowSpec, Source, unknown_array
 from specflow.data.text_corpus import corpus, whole_corpus
 from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.runtime.filesystem import absence_hint, expanded
@@ -74,27 +76,40 @@ class WindowSource:
             "labels": self._windows[:, 1:],
         }
         if path not in columns:
-            raise DataError(
-                Diagnostic(
-                    path,
-                    "there is no such array",
-                    expected=f"one of {', '.join(columns)}",
-                    code="unknown-array",
-                )
-            )
+            raise unknown_array(path, columns, "")
         return columns[path]
 
 
-def text(config: TextConfig) -> tuple[Source, Source]:
+class Texts(NamedTuple):
+    """Windows of text to train and evaluate on."""
+
+    train: Source
+    eval: Source
+    """Of the held-out documents."""
+    files: Mapping[str, str]
+    """Path of each file that is read -> SHA-256 of what is read of it."""
+
+
+class WholeText(NamedTuple):
+    """Windows of all documents of an evaluation set."""
+
+    rows: Source
+    files: Mapping[str, str]
+    """Path of each file that is read -> SHA-256 of what is read of it."""
+
+
+def text(config: TextConfig) -> Texts:
     """Returns training windows, and windows of the held-out documents.
 
     Raises:
         DataError: files are missing or no text, or there are too few bytes.
     """
     if config.files:
-        return corpus(config)
+        files = digests_of(config.files, key="data.files")
+        return Texts(*corpus(config), files)
     root = _root(config.root, "data.root")
-    texts = _read_texts(root, config)
+    read = _read_texts(root, config)
+    texts = list(read.values())
     if len(texts) < 2:
         raise DataError(
             Diagnostic(
@@ -107,13 +122,14 @@ def text(config: TextConfig) -> tuple[Source, Source]:
     train, held = held_out_rows(
         len(texts), config.eval_fraction, config.split_seed, unit="file"
     )
-    return (
+    return Texts(
         _windows([texts[i] for i in train], "train on", root, config.length),
         _windows([texts[i] for i in held], "evaluate on", root, config.length),
+        _digests(config.root, read),
     )
 
 
-def whole_text(config: TextConfig, folder: str, *, key: str) -> Source:
+def whole_text(config: TextConfig, folder: str, *, key: str) -> WholeText:
     """Returns the windows of all matching files of a folder, with nothing held out.
 
     Args:
@@ -125,10 +141,12 @@ def whole_text(config: TextConfig, folder: str, *, key: str) -> Source:
         DataError: there is no such folder, no file matches, or there are too few bytes.
     """
     if config.files:
-        return whole_corpus(config, [folder], key=key)
+        source = whole_corpus(config, [folder], key=key)
+        return WholeText(source, digests_of([folder], key=key))
     root = _root(folder, key)
-    texts = _read_texts(root, config)
-    return _windows(texts, "evaluate on", root, config.length)
+    read = _read_texts(root, config)
+    windows = _windows(list(read.values()), "evaluate on", root, config.length)
+    return WholeText(windows, _digests(folder, read))
 
 
 def text_files(root: Path, pattern: str, *, skip: frozenset[str]) -> list[str]:
@@ -183,8 +201,16 @@ def _root(folder: str, key: str) -> Path:
     return root
 
 
-def _read_texts(root: Path, config: TextConfig) -> list[bytes]:
-    """Reads random files, up to `max_bytes` in total, in order of their paths."""
+def _digests(folder: str, texts: Mapping[str, bytes]) -> dict[str, str]:
+    """Path of each text below a folder, as written -> SHA-256 of it."""
+    return {
+        str(PurePosixPath(folder, relative)): hashlib.sha256(content).hexdigest()
+        for relative, content in texts.items()
+    }
+
+
+def _read_texts(root: Path, config: TextConfig) -> dict[str, bytes]:
+    """Path -> content of random files, up to `max_bytes` in total, by their paths."""
     is_library = root == Path(sysconfig.get_path("stdlib"))
     skip = _NOT_LIBRARY if is_library else frozenset[str]()
     files = text_files(root, config.pattern, skip=skip)
@@ -223,7 +249,7 @@ def _read_texts(root: Path, config: TextConfig) -> list[bytes]:
                 code="data-empty",
             )
         )
-    return [texts[relative] for relative in sorted(texts)]
+    return {relative: texts[relative] for relative in sorted(texts)}
 
 
 def _windows(texts: list[bytes], use: str, root: Path, length: int) -> WindowSource:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from specflow.columns import FittedColumns
 from specflow.data.array_tree import named_leaves
+from specflow.data.data_files import DataFiles
 from specflow.data.source import Source
 from specflow.diagnostics.errors import DataError, Diagnostic, did_you_mean, nearest
 from specflow.runtime.typing import describe
@@ -36,6 +37,8 @@ class Data:
     """Reads the test split, which nothing else does; None: there is none."""
     columns: FittedColumns | None = None
     """Fitted columns of a table; of records, those of the labels; None: other data."""
+    files: DataFiles = dataclasses.field(default_factory=DataFiles)
+    """Digests of the files that are read, but for those of test rows."""
 
     def __post_init__(self) -> None:
         others = {"eval data": self.eval}

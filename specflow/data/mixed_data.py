@@ -8,11 +8,11 @@ from specflow.columns import FittedColumns
 from specflow.config.sections.mixture import MixtureConfig
 from specflow.config.sections.records import RecordsConfig
 from specflow.config.sections.table import RowsConfig, TableConfig
+from specflow.data.data_files import DataFiles
 from specflow.data.experiment_data import Data
 from specflow.data.joined_source import JoinedSource
 from specflow.data.mixture import MixtureSource
 from specflow.data.source import Source
-from specflow.data.table.table_changes import changed_files
 from specflow.data.table.table_files import table_files
 from specflow.diagnostics.errors import DataError, Diagnostic
 
@@ -42,7 +42,7 @@ def mixed_data(
         needs_labels: rows to evaluate must have labels.
         needs_train: rows to train on are used.
         columns: fitted columns of a run, and all files of its tables.
-        same_files: the files of tables must be those of the run.
+        same_files: files of a table must be among those of the run.
         start: fitted columns of the run that a warm start restores.
 
     Raises:
@@ -55,7 +55,6 @@ def mixed_data(
     files: dict[str, str] = {}
     fitted: FittedColumns | None = None
     of_records: FittedColumns | None = None
-    changed: list[Diagnostic] = []
     for name, part in config.parts.items():
         of_tables: dict[str, Any] = {}
         if isinstance(part, RowsConfig):
@@ -73,23 +72,9 @@ def mixed_data(
         if (found := parts[name].columns) is not None:
             if isinstance(part, RecordsConfig):
                 of_records = of_records or found
-                if same_files and columns is not None:
-                    changed += changed_files(columns.files, found.files, lost=False)
             else:
                 fitted = fitted or found
             files |= found.files
-    if same_files and columns is not None:
-        diagnostics += changed
-        diagnostics += [
-            Diagnostic(
-                file,
-                "is a file that the run was trained on, and is not among the files now",
-                hint="Restore the files, or train in another output.dir.",
-                code="table-changed",
-            )
-            for file in columns.files
-            if file not in files and len(parts) == len(config.parts)
-        ]
     if diagnostics:
         raise DataError(*dict.fromkeys(diagnostics))
     fitted = fitted or of_records
@@ -137,6 +122,7 @@ def _mixed(
         sets=sets,
         make_test=make_test if makers else None,
         columns=columns,
+        files=DataFiles.union(part.files for part in parts.values()),
     )
 
 

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from specflow.config.sections.data_sources import NpzConfig
+from specflow.data.data_files import digests_of
 from specflow.data.source import ArraySource
 from specflow.diagnostics.errors import DataError, Diagnostic, did_you_mean, nearest
 from specflow.runtime.filesystem import absence_hint, expanded
 
-__all__ = ["npz", "read_npz"]
+__all__ = ["npz", "npz_digests", "read_npz"]
 
 
 def npz(
@@ -64,6 +65,13 @@ def npz(
     if diagnostics:
         raise DataError(*diagnostics)
     return train, held
+
+
+def npz_digests(config: NpzConfig) -> dict[str, str]:
+    """Path -> SHA-256 of the files of `data.train` and `data.eval` that exist."""
+    return digests_of([config.train], key="data.train") | digests_of(
+        [config.eval], key="data.eval"
+    )
 
 
 def read_npz(

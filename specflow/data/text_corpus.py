@@ -10,7 +10,7 @@ import xxhash
 
 from specflow.config.sections.data_sources import TextConfig
 from specflow.data.holdout import held_out_rows
-from specflow.data.source import Rows, RowSpec
+from specflow.data.source import Rows, RowSpec, unknown_array
 from specflow.data.text_documents import Document, read_documents
 from specflow.diagnostics.errors import DataError, Diagnostic
 
@@ -85,14 +85,7 @@ class CorpusSource:
         """
         places = {"features.tokens": slice(None, -1), "labels": slice(1, None)}
         if path not in places:
-            raise DataError(
-                Diagnostic(
-                    path,
-                    "there is no such array",
-                    expected=f"one of {', '.join(places)}",
-                    code="unknown-array",
-                )
-            )
+            raise unknown_array(path, places, "")
         for start in range(0, len(self), _BLOCK):
             yield self._taken(slice(start, start + _BLOCK))[:, places[path]]
 

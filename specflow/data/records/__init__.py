@@ -3,7 +3,6 @@
 from specflow.data.records.record_data import RecordData, record_data
 from specflow.data.records.record_files import (
     RecordFile,
-    file_digest,
     made_file,
     record_files,
     record_paths,
@@ -17,7 +16,6 @@ __all__ = [
     "RecordFile",
     "RecordSource",
     "Records",
-    "file_digest",
     "made_file",
     "record_data",
     "record_files",

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from specflow.columns import FittedColumns
 from specflow.config.sections.records import RecordsConfig
+from specflow.data.data_files import DataFiles
 from specflow.data.records.record_labels import record_labels
 from specflow.data.records.record_source import RecordSource
 from specflow.data.records.records import Records
@@ -26,7 +27,7 @@ from specflow.data.table.row_splits import (
     hash_units,
     randomly,
 )
-from specflow.data.table.table_changes import changed_files
+from specflow.data.table.table_changes import changed_files, refused_changes
 from specflow.diagnostics.errors import (
     ConfigError,
     DataError,
@@ -53,6 +54,7 @@ class RecordData:
     """Reads the test rows, which nothing else does."""
     columns: FittedColumns
     """Labels and digests of the files; there are no columns of features."""
+    files: DataFiles
 
 
 def record_data(
@@ -128,12 +130,13 @@ class _Builder:
             self._needs_train and self._fitted is None
         )
         self._roles = resolved_fields(config, first, needs_labels=needs_labels)
-        own = {part: opened[part] for part in ("train", "eval") if part in opened}
-        files = {
-            name: digest
-            for records in own.values()
-            for name, digest in records.files.items()
-        }
+        read = DataFiles.union(
+            DataFiles(sets=records.files)
+            if part in sets
+            else DataFiles(rows=records.files)
+            for part, records in opened.items()
+        )
+        files = read.rows
         rows: dict[str, Rows | None] = {"train": None, "eval": None, "test": None}
         if self._are_new(files):
             rows["train"] = None
@@ -152,6 +155,7 @@ class _Builder:
             {name: sources[name] for name in sets},
             functools.partial(self._test, opened.get("train"), rows["test"]),
             columns,
+            read,
         )
 
     def _open(self, part: str) -> Records:
@@ -312,10 +316,8 @@ class _Builder:
         diagnostics = list(changed_files(recorded, now))
         if not diagnostics:
             return False
-        hint = "Restore the files, or train in another output.dir."
         if self._same_files:
-            first = dataclasses.replace(diagnostics[0], hint=hint)
-            raise DataError(first, *diagnostics[1:])
+            raise refused_changes(diagnostics)
         known = set(recorded) & set(now) or set(recorded.values()) & set(now.values())
         if not known:
             return True
@@ -324,8 +326,7 @@ class _Builder:
                 "Records that are held out change with the files. Use the files of the "
                 "run, or files that it has not seen, which are all evaluated."
             )
-            first = dataclasses.replace(diagnostics[0], hint=hint)
-            raise DataError(first, *diagnostics[1:])
+            raise refused_changes(diagnostics, hint)
         for diagnostic in diagnostics:
             warnings.warn(SpecflowWarning(diagnostic), stacklevel=2)
         return False

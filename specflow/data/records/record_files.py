@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from specflow.data.table.kept_digests import kept_digest
-from specflow.data.table.read_retries import RetriedFile, read_retried
+from specflow.data.table.kept_digests import file_digest
+from specflow.data.table.read_retries import read_retried
 from specflow.data.table.table_files import matching_files
 from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.runtime.filesystem import expanded
 from specflow.runtime.user_cache import user_cache
 
-__all__ = ["RecordFile", "file_digest", "made_file", "record_files", "record_paths"]
+__all__ = ["RecordFile", "made_file", "record_files", "record_paths"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,24 +80,6 @@ def record_paths(
         else:
             found += matching_files(pattern, key, diagnostics)
     return found
-
-
-def file_digest(name: str, path: Path) -> str:
-    """SHA-256 of a file; that of a large one is kept in the user's cache.
-
-    Args:
-        name: of the file, for messages.
-        path: the file.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
-
-    def digest(path: Path) -> str:
-        with RetriedFile(name, path) as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()
-
-    return read_retried(name, lambda: kept_digest(path, digest))
 
 
 def made_file(

@@ -8,15 +8,34 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from specflow.data.table.read_retries import RetriedFile, read_retried
 from specflow.runtime.user_cache import user_cache
 
-__all__ = ["kept_digest", "kept_folder_digest"]
+__all__ = ["file_digest", "kept_folder_digest"]
 
 _LEAST = 16 << 20
 """Size in bytes from which a digest is kept."""
 _CLOCK_NS = 2_000_000_000
 """Coarsest clock of a file system: a file that changed so shortly before it was read
 may have changed again at the same time."""
+
+
+def file_digest(name: str, path: Path) -> str:
+    """SHA-256 of a file; that of a large one is kept in the user's cache.
+
+    Args:
+        name: of the file, for messages.
+        path: the file.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+
+    def digest(path: Path) -> str:
+        with RetriedFile(name, path) as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+
+    return read_retried(name, lambda: kept_digest(path, digest))
 
 
 def kept_digest(path: Path, read: Callable[[Path], str]) -> str:

@@ -1,10 +1,15 @@
 """Compares the files of a run with those of its data now."""
 
-from collections.abc import Iterator, Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 
-from specflow.diagnostics.errors import Diagnostic
+from specflow.diagnostics.errors import DataError, Diagnostic
 
-__all__ = ["changed_files"]
+__all__ = ["changed_files", "refused_changes"]
+
+_SHOWN = 10
+"""Number of files that one report names."""
+_HINT = "Restore the files, or train in another output.dir."
 
 
 def changed_files(
@@ -17,9 +22,9 @@ def changed_files(
         files: the same, of the files now.
         lost: report files of the run that are not among them.
     """
-    digests = set(files.values())
+    digests, known_digests = set(files.values()), set(recorded.values())
     for name, digest in files.items():
-        if digest in recorded.values():
+        if digest in known_digests:
             continue
         known = name in recorded
         yield Diagnostic(
@@ -36,3 +41,18 @@ def changed_files(
                 "is a file that the run was trained on, and is not among the files now",
                 code="table-changed",
             )
+
+
+def refused_changes(diagnostics: Sequence[Diagnostic], hint: str = _HINT) -> DataError:
+    """The error for changed files: the first ones, and how many more there are.
+
+    Args:
+        diagnostics: at least one, of `changed_files`.
+        hint: what to do.
+    """
+    first = dataclasses.replace(diagnostics[0], hint=hint)
+    shown = [first, *diagnostics[1:_SHOWN]]
+    if (left := len(diagnostics) - _SHOWN) > 0:
+        problem = f"{left:,} more have changed"
+        shown.append(Diagnostic("files", problem, code="table-changed"))
+    return DataError(*shown)

@@ -2,13 +2,12 @@
 
 import dataclasses
 import glob
-import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from specflow.data.table.image_folder import ImageFolder, image_folder
-from specflow.data.table.kept_digests import kept_digest
-from specflow.data.table.read_retries import RetriedFile, read_retried
+from specflow.data.table.kept_digests import file_digest
+from specflow.data.table.read_retries import read_retried
 from specflow.data.table.remote_files import fetched_files, is_url
 from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.runtime.filesystem import absence_hint, expanded
@@ -142,13 +141,8 @@ def format_of(path: Path, *, key: str) -> str:
 
 def _facts(name: str, path: Path) -> tuple[int, str]:
     """Size in bytes and SHA-256 of a file."""
-
-    def digest(path: Path) -> str:
-        with RetriedFile(name, path) as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()
-
     size = read_retried(name, lambda: path.stat().st_size)
-    return size, read_retried(name, lambda: kept_digest(path, digest))
+    return size, file_digest(name, path)
 
 
 def _no_format(name: str, path: Path, key: str, hint: str) -> Diagnostic:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from specflow.data.table.opened_split import image_roots, opened_split
 from specflow.data.table.split_cells import split_rows
 from specflow.data.table.streamed_cells import StreamedCells
 from specflow.data.table.table_cells import TableCells
-from specflow.data.table.table_changes import changed_files
+from specflow.data.table.table_changes import changed_files, refused_changes
 from specflow.data.table.table_files import TableFile, table_files
 from specflow.diagnostics.errors import DataError, Diagnostic, SpecflowWarning
 
@@ -44,6 +44,8 @@ class TableData:
     make_test: Callable[[], Source]
     """Reads the test rows, which nothing else does."""
     fitted: FittedColumns
+    files: Mapping[str, str]
+    """Path of each file of `train` and `eval` -> SHA-256 of its content."""
 
 
 def table_data(
@@ -136,7 +138,8 @@ class _Builder:
             return self._source(fitted, cells, rows, "test")
 
         evaluated = sources["eval"]
-        return TableData(sources.get("train", evaluated), evaluated, make_test, fitted)
+        train, files = sources.get("train", evaluated), _digests(self._files)
+        return TableData(train, evaluated, make_test, fitted, files)
 
     def _fit(
         self, parts: dict[str, tuple[TableCells, Rows]]
@@ -147,7 +150,7 @@ class _Builder:
             cells,
             rows,
             features=self._features(cells.names),
-            files={file.name: file.digest for file in self._files},
+            files=_digests(self._files),
             counts={split: len(rows) for split, (_, rows) in parts.items()},
             start=self._start,
         )
@@ -366,8 +369,7 @@ class _Builder:
                 "files. Use the files of the run, or files that it has not seen, whose "
                 "rows are all evaluated."
             )
-            diagnostics[0] = dataclasses.replace(diagnostics[0], hint=hint)
-            raise DataError(*diagnostics)
+            raise refused_changes(diagnostics, hint)
         for diagnostic in diagnostics:
             warnings.warn(SpecflowWarning(diagnostic), stacklevel=2)
         return "changed"
@@ -375,9 +377,7 @@ class _Builder:
     def _refuse_changes(self, files: Sequence[TableFile]) -> None:
         assert self._fitted is not None
         if diagnostics := list(changed_files(self._fitted.files, _digests(files))):
-            hint = "Restore the files, or train in another output.dir."
-            first = dataclasses.replace(diagnostics[0], hint=hint)
-            raise DataError(first, *diagnostics[1:])
+            raise refused_changes(diagnostics)
 
 
 def _digests(files: Sequence[TableFile]) -> dict[str, str]:

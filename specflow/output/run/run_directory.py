@@ -74,6 +74,11 @@ class RunDirectory:
         return self.path / "columns.json"
 
     @property
+    def files(self) -> Path:
+        """Digests of the files of the data, as JSON; exists if there are any."""
+        return self.path / "files.json"
+
+    @property
     def result(self) -> Path:
         """The result, as JSON; exists only once the run is complete."""
         return self.path / "result.json"
@@ -152,7 +157,7 @@ class RunDirectory:
         """The run's own files, without checkpoints and exports, which have digests."""
         patterns = ("eval*/metrics.jsonl", "export/*/best.json", "tensorboard/*")
         named = [self.config, self.origins, self.manifest, self.columns]
-        named += [self.metrics, self.curves]
+        named += [self.files, self.metrics, self.curves]
         found = [path for each in patterns for path in sorted(self.path.glob(each))]
         return [path for path in [*named, *found] if path.is_file()]
 
