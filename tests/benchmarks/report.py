@@ -33,7 +33,7 @@ def format_rows(rows: Iterable[Row]) -> str:
                 f"{row.ours:.4g}",
                 f"{row.theirs:.4g}",
                 row.unit,
-                f"{ratio:.2f}",
+                f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.4f}",
                 "" if row.goal is None else f"{row.goal:.2f}",
                 met,
                 row.what,

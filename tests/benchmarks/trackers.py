@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import socket
 import subprocess
 import sys
 import tempfile
@@ -11,8 +12,8 @@ from pathlib import Path
 from specflow import TrackedRun, Tracker, TrackerClient
 from tests.benchmarks.report import Row
 
-METRICS, ROWS_PER_S, SECONDS = 10, 10, 5
-"""100 metrics a second, for the time between two calls."""
+METRICS, ROWS_PER_S, SECONDS = 10, 10, 10
+"""100 metrics a second, for the time between two calls (`Tracker`'s `interval_s`)."""
 ROUNDS = 5
 
 
@@ -37,8 +38,13 @@ class Memory(TrackerClient):
 def run() -> list[Row]:
     """Seconds of a processor at 100 metrics a second, and before the first step."""
     # MLflow writes artifacts below the working directory.
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        rows = [_row(name, client, Path(folder)) for name, client in _clients(folder)]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.chdir(folder),
+        contextlib.ExitStack() as stack,
+    ):
+        clients = _clients(folder, stack)
+        rows = [_row(name, client, Path(folder)) for name, client in clients]
         starts = [
             _start(name, Path(folder))
             for name in ("mlflow", "trackio", "wandb")
@@ -47,7 +53,7 @@ def run() -> list[Row]:
     return [*rows, *starts]
 
 
-def _clients(folder):
+def _clients(folder, stack):
     yield "in memory", Memory()
     if importlib.util.find_spec("trackio"):
         from specflow_trackio._core.client import TrackioTracker
@@ -58,6 +64,33 @@ def _clients(folder):
 
         uri = f"sqlite:///{folder}/mlflow.db"
         yield "MLflow in SQLite", MlflowTracker(uri, "benchmark", with_models=False)
+        uri = stack.enter_context(_server(folder))
+        yield "MLflow server", MlflowTracker(uri, "benchmark", with_models=False)
+
+
+@contextlib.contextmanager
+def _server(folder):
+    """The address of a server of MLflow on this machine, a process of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        *(sys.executable, "-m", "mlflow", "server", "--workers", "1"),
+        *("--backend-store-uri", f"sqlite:///{folder}/server.db", "--port", str(port)),
+    ]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        for _ in range(120):
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", port), 1.0).close()
+                break
+            time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def _row(name: str, client: TrackerClient, folder: Path) -> Row:

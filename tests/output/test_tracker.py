@@ -155,6 +155,24 @@ def test_training_does_not_wait_for_a_tracker_that_does_not_answer(run):
     store.open.set()
 
 
+def test_rows_are_sent_in_one_call_an_interval_or_when_a_checkpoint_is_saved(run):
+    store = Store()
+    sent = threading.Semaphore(0)
+    client = Client(store)
+    client.log = lambda rows: (store.rows.append(len(rows)), sent.release())
+    tracker = Tracker(client, run, interval_s=3600.0)
+    tracker.write(1, "train", {"loss": 1.0})
+    assert sent.acquire(timeout=60)  # Progress is there from the first row on.
+    for step in range(2, 12):
+        tracker.write(step, "train", {"loss": 1.0})
+    assert not sent.acquire(timeout=0.05)
+    tracker.flush()
+    assert sent.acquire(timeout=60)
+    tracker.write(12, "train", {"loss": 1.0})
+    tracker.finish("stopped")
+    assert store.rows == [1, 10, 1]
+
+
 def test_an_outage_is_one_warning_and_ends_nothing(run):
     store = Store(["before"] * 6)
     with pytest.warns(SpecflowWarning) as caught:

@@ -12,6 +12,7 @@ import yaml
 from specflow import TrackedRun, Tracker
 from specflow.cli.main import main
 from specflow.output import read_rows
+from specflow.output.tracking.tracker_run_ids import set_run_id
 from tests.trackers.conftest import FAULTS, keys_of
 
 mlflow = pytest.importorskip("mlflow")
@@ -200,6 +201,38 @@ def test_a_kill_between_creation_and_its_record_creates_no_second_run(
         ids.add(of_process.start(run, None))
         of_process.close()
     assert {only_run(client, "killed early").info.run_id} == ids
+
+
+def test_a_kill_between_creation_of_a_sweep_and_its_record_creates_no_second_parent(
+    folder, client, tmp_path, monkeypatch
+):
+    trial = tmp_path / "0"
+    trial.mkdir()
+    (trial / "config.yaml").write_text("name: killed sweep\n")
+    (tmp_path / "trials.jsonl").write_text('{"number": 0, "directory": "0"}\n')
+
+    def start():
+        tracker = MlflowTracker(
+            f"sqlite:///{folder}/mlflow.db", "killed sweep", with_models=False
+        )
+        tracker.start(TrackedRun.of(trial), None)
+
+    def kill(folder, tracker, value):
+        if folder == tmp_path and tracker == "mlflow":
+            raise KeyboardInterrupt
+        set_run_id(folder, tracker, value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("specflow.output.tracking.tracker_run_ids.set_run_id", kill)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                start()
+    start()
+    experiment = client.get_experiment_by_name("killed sweep").experiment_id
+    runs = {r.info.run_name: r for r in client.search_runs([experiment])}
+    assert len(client.search_runs([experiment])) == len(runs) == 2
+    parent = runs[tmp_path.name].info.run_id
+    assert runs[f"{tmp_path.name}/0"].data.tags["mlflow.parentRunId"] == parent
 
 
 def test_trials_of_a_sweep_are_children_of_one_run(folder, client):

@@ -141,23 +141,35 @@ class MlflowTracker(TrackerClient):
     def _created(self, run: TrackedRun) -> Any:
         experiment = self._experiment_id()
         mark = run.creation_id(self.name)
-        found = self._client.search_runs(
-            [experiment], f"tags.`{_CREATION}` = '{mark}'", max_results=1
-        )
-        if found:
-            # A process was killed, or had no answer, when it had created this run.
-            self._client.update_run(found[0].info.run_id, status="RUNNING")
-            return found[0]
+        found = self._marked(experiment, mark)
+        if found is not None:
+            self._client.update_run(found.info.run_id, status="RUNNING")
+            return found
         tags = {_CREATION: mark}
         if run.sweep is not None:
             tags[_PARENT] = run.sweep_id(
-                self.name, lambda sweep: self._parent(experiment, sweep)
+                self.name, lambda _: self._parent(experiment, run)
             )
         return self._client.create_run(experiment, tags=tags, run_name=run.title)
 
-    def _parent(self, experiment: str, sweep: Path) -> str:
+    def _parent(self, experiment: str, run: TrackedRun) -> str:
         """Creates the run that has the trials of a sweep as children."""
-        return self._client.create_run(experiment, run_name=sweep.name).info.run_id
+        assert run.sweep is not None
+        mark = run.sweep_creation_id(self.name)
+        found = self._marked(experiment, mark) or self._client.create_run(
+            experiment, tags={_CREATION: mark}, run_name=run.sweep.name
+        )
+        return found.info.run_id
+
+    def _marked(self, experiment: str, mark: str) -> Any:
+        """Returns the run with a mark; None without one.
+
+        It is there if a process was killed, or had no answer, when it had created it.
+        """
+        found = self._client.search_runs(
+            [experiment], f"tags.`{_CREATION}` = '{mark}'", max_results=1
+        )
+        return found[0] if found else None
 
     def _experiment_id(self) -> str:
         from mlflow.exceptions import MlflowException  # type: ignore

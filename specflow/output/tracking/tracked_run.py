@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from specflow.output.report.matrix_names import ClassNames, class_names_of
 from specflow.output.report.reporters import read_rows
 from specflow.output.run.run_directory import RunDirectory, existing_run
-from specflow.output.tracking.tracker_run_ids import once, run_id, set_run_id
+from specflow.output.tracking.tracker_run_ids import creation_id, once
 from specflow.runtime.plain_tree import settings
 
 __all__ = ["MetricRow", "TrackedRun"]
@@ -93,12 +92,16 @@ class TrackedRun:
         Args:
             tracker: name of the tracker.
         """
-        key = f"{tracker}.creation"
-        value = run_id(self.directory, key)
-        if value is None:
-            value = uuid.uuid4().hex
-            set_run_id(self.directory, key, value)
-        return value
+        return creation_id(self.directory, tracker)
+
+    def sweep_creation_id(self, tracker: str) -> str:
+        """Returns such a text for the parent or group of the sweep.
+
+        Args:
+            tracker: name of the tracker; called by the `create` of `sweep_id` alone.
+        """
+        assert self.sweep is not None, "this run is no trial"
+        return creation_id(self.sweep, tracker)
 
     @property
     def title(self) -> str:

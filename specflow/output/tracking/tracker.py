@@ -21,7 +21,7 @@ from specflow.runtime.secret_text import without_secrets
 
 __all__ = ["Tracker"]
 
-_ROWS_PER_CALL = 500
+_ROWS_PER_CALL = 1000
 _LONGEST_PAUSE_S = 60.0
 _LAST_ATTEMPTS = 3
 
@@ -29,12 +29,14 @@ _LAST_ATTEMPTS = 3
 class Tracker:
     """Reporter that sends rows to a tracker, and never holds up or ends training.
 
-    `write` puts a row in a queue; a thread sends what has queued, in one call. While
-    the tracker does not respond, the thread tries again after 1, 2, 4, ... and at most
-    60 seconds, with one warning. A full queue drops its oldest rows: they are in
-    `metrics.jsonl`, from which the thread sends every row that the tracker does not
-    have whenever it connects. So a run that was killed, or whose tracker was away, is
-    complete there once both are back, and no row is there twice.
+    `write` puts a row in a queue; a thread sends what has queued every `interval_s`
+    seconds, in one call, and at once when a checkpoint is saved, the run ends, or half
+    of the queue is full. So what a tracker shows is at most that, and the time of a
+    call, behind. While the tracker does not respond, the thread tries again after 1,
+    2, 4, ... and at most 60 seconds, with one warning. A full queue drops its oldest
+    rows: they are in `metrics.jsonl`, from which the thread sends every row that the
+    tracker does not have whenever it connects. So a run that was killed, or whose
+    tracker was away, is complete there once both are back, and no row is there twice.
 
     Its state is the id of the run at the tracker: in `trackers.json` of the run
     directory, and in each checkpoint.
@@ -45,8 +47,8 @@ class Tracker:
         queue_rows: largest number of rows that wait in memory.
         wait_s: seconds that `finish` waits for rows and files to be sent.
         pause_s: seconds before the second attempt.
-        interval_s: seconds between two calls that send rows: a database takes about as
-            long for many as for one.
+        interval_s: seconds between two calls that send rows: one for many takes less
+            than many for one each.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class Tracker:
         queue_rows: int = 10_000,
         wait_s: float = 60.0,
         pause_s: float = 1.0,
-        interval_s: float = 5.0,
+        interval_s: float = 10.0,
     ):
         self.path: Path = run.directory / TRACKERS
         self._client, self._run = client, run
@@ -70,6 +72,8 @@ class Tracker:
         self._changed = threading.Condition()
         self._queue: deque[MetricRow] = deque(maxlen=queue_rows)
         self._has_dropped = False
+        self._is_due = False
+        """Whether the next call does not wait for the interval."""
         self._status: RunStatus | None = None
         self._outcome: bool | None = None
         """Whether all was sent; None: the thread is not done."""
@@ -99,6 +103,12 @@ class Tracker:
             self._queue.append(row)
             self._changed.notify_all()
         self._begin()
+
+    def flush(self) -> None:
+        """Lets the thread send what has queued now; does not wait for it."""
+        with self._changed:
+            self._is_due = True
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Does nothing: `finish` ends the thread, once the files are written."""
@@ -169,6 +179,7 @@ class Tracker:
                 while not self._queue and not self._batch and self._status is None:
                     self._changed.wait()
                 status = self._status
+                self._is_due = False
                 if status is not None and self._failures:
                     attempts_left = min(attempts_left, 1)
             try:
@@ -277,11 +288,11 @@ class Tracker:
             )
 
     def _rest(self) -> None:
-        """Lets rows queue, until the run ends or half of the queue is full."""
+        """Lets rows queue, until they are due or half of the queue is full."""
         deadline_s = time.monotonic() + self._interval_s
         half = (self._queue.maxlen or 2) // 2
         with self._changed:
-            while self._status is None and len(self._queue) <= half:
+            while not (self._status or self._is_due or len(self._queue) > half):
                 left_s = deadline_s - time.monotonic()
                 if left_s <= 0 or not self._changed.wait(left_s):
                     break

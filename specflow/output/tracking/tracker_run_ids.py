@@ -2,13 +2,14 @@
 
 import contextlib
 import json
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 from specflow.output.files import write_text
 from specflow.output.json_values import to_json
 
-__all__ = ["TRACKERS", "once", "run_id", "set_run_id"]
+__all__ = ["TRACKERS", "creation_id", "once", "run_id", "set_run_id"]
 
 TRACKERS = "trackers.json"
 """Name of the file."""
@@ -30,6 +31,20 @@ def set_run_id(folder: Path, tracker: str, value: str) -> None:
     ids = _read(folder)
     if ids.get(tracker) != value:
         write_text(folder / TRACKERS, to_json(ids | {tracker: value}))
+
+
+def creation_id(folder: Path, tracker: str) -> str:
+    """Returns a text that marks what a tracker creates for a folder, always the same.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    key = f"{tracker}.creation"
+    value = run_id(folder, key)
+    if value is None:
+        value = uuid.uuid4().hex
+        set_run_id(folder, key, value)
+    return value
 
 
 def once(folder: Path, tracker: str, create: Callable[[], str]) -> str:
