@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from specflow.executor.array_types import Equation
 from specflow.executor.jaxprs import is_jaxpr
-from specflow.executor.moved_literals import LiteralPlace
+from specflow.executor.moved_literals import LiteralPlace, literal_value
 from specflow.executor.scalar_folding import fold, is_neutral
 
 __all__ = [
     "Inputs",
     "Scalar",
+    "Source",
     "Term",
     "Value",
     "called_jaxprs",
@@ -36,25 +37,69 @@ _LARGEST_INT = 2**24
 
 
 @dataclasses.dataclass(eq=False)
+class Source:
+    """How a scalar follows from literals that move."""
+
+    value: Any
+    """An array of numpy, in its dtype: the scalar with the literals of the jaxpr."""
+    place: LiteralPlace | None
+    """Of the literal that it is; None: it is computed."""
+    operation: str = ""
+    params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    operands: Sequence[Any] = ()
+    """Sources, and arrays of numpy that do not move."""
+
+    def again(
+        self,
+        replaced: Mapping[LiteralPlace, Literal],
+        values: "Mapping[Source, Any]",
+    ) -> Any:
+        """Returns the scalar with other literals.
+
+        Args:
+            replaced: place -> the other literal.
+            values: the scalars of its operands, with the other literals.
+        """
+        if self.place is not None:
+            other = replaced.get(self.place)
+            return self.value if other is None else literal_value(other)
+        operands = [
+            values[each] if isinstance(each, Source) else each for each in self.operands
+        ]
+        return fold(self.operation, self.params, operands, self.value.dtype)
+
+
+@dataclasses.dataclass(eq=False)
 class Scalar:
     """A scalar whose value is known: a literal, or computed of literals alone."""
 
     value: Any
     """An array of numpy, in its dtype."""
-    moved: bool
-    """Whether it differs between configs that share the program."""
     aval: Any
+    source: Source | None = None
+    """How it follows from literals that differ between configs which share the program;
+    None: it is the same for all of them."""
     variable: Var | None = None
     """It, as read from the input; None: not read so far."""
 
     @property
+    def moved(self) -> bool:
+        """Whether it differs between configs that share the program."""
+        return self.source is not None
+
+    @property
     def is_input(self) -> bool:
         """Whether it is read from the input; else it is a constant."""
-        dtype = self.value.dtype
-        fits = (jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize <= 4) or (
-            dtype == np.int32 and abs(int(self.value)) < _LARGEST_INT
-        )
-        return self.moved and fits and not is_neutral(self.value)
+        return self.moved and _fits(self.value)
+
+
+def _fits(value: Any) -> bool:
+    """Returns whether an element of the input can hold a scalar and replace it."""
+    dtype = value.dtype
+    fits = (jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize <= 4) or (
+        dtype == np.int32 and abs(int(value)) < _LARGEST_INT
+    )
+    return fits and not is_neutral(value)
 
 
 Value: TypeAlias = Scalar | Var | Literal
@@ -84,16 +129,54 @@ class Inputs:
         self.places = places
         self._replaced = replaced or {}
         self._read: set[LiteralPlace] = set()
-        self._values: list[Any] = []
+        self._sources: list[Source] = []
+        self._inputs: list[Source] = []
+        self._constants: set[Source] = set()
         self._arrays: list[Var] = []
         self._contains: dict[int, bool] = {}
 
-    def literal(self, literal: Literal, place: LiteralPlace) -> Literal:
-        """Returns the literal of a place: the jaxpr's own, or what replaces it."""
-        if place not in self._replaced:
+    def literal(self, literal: Literal, place: LiteralPlace) -> Scalar | Literal:
+        """Returns the literal of a place, or what replaces it; a scalar is known."""
+        if place in self._replaced:
+            self._read.add(place)
+            literal = self._replaced[place]
+        aval: Any = literal.aval
+        if not isinstance(getattr(aval, "dtype", None), np.dtype) or aval.shape:
             return literal
-        self._read.add(place)
-        return self._replaced[place]
+        value = literal_value(literal)
+        if place not in self.places or is_neutral(value):
+            return Scalar(value, aval)
+        return self._moved(Source(value, place), aval)
+
+    def computed(
+        self,
+        name: str,
+        params: Mapping[str, Any],
+        operands: Sequence[Scalar],
+        dtype: Any,
+        aval: Any = None,
+    ) -> Scalar | None:
+        """Computes an operation of known scalars on the host; see `fold`.
+
+        Args:
+            name: of the primitive.
+            params: of the equation.
+            operands: its inputs.
+            dtype: of the result.
+            aval: of the result; None: the plain one of the dtype.
+        """
+        value = fold(name, params, [each.value for each in operands], dtype)
+        if value is None:
+            return None
+        aval = scalar_aval(value.dtype) if aval is None else aval
+        if not any(each.moved for each in operands):
+            return Scalar(value, aval)
+        used = [each.value if each.source is None else each.source for each in operands]
+        return self._moved(Source(value, None, name, params, used), aval)
+
+    def _moved(self, source: Source, aval: Any) -> Scalar:
+        self._sources.append(source)
+        return Scalar(source.value, aval, source)
 
     @property
     def are_replaced(self) -> bool:
@@ -105,17 +188,48 @@ class Inputs:
         self._arrays.append(Var(ShapedArray((0,), jnp.float32)))
         return self._arrays[-1]
 
-    def add(self, value: Any) -> int:
-        """Adds a value; returns its index."""
-        self._values.append(value)
-        return len(self._values) - 1
+    def add(self, scalar: Scalar) -> int:
+        """Adds a scalar that moves; returns its index."""
+        assert scalar.source is not None
+        self._inputs.append(scalar.source)
+        return len(self._inputs) - 1
+
+    def constant(self, scalar: Scalar) -> Literal:
+        """Returns a scalar as a constant of the program."""
+        if scalar.source is not None:
+            self._constants.add(scalar.source)
+        return Literal(scalar.value[()], scalar.aval)
 
     def finished(self) -> NDArray[np.float32]:
         """float32[n]: all values."""
-        values = np.array(self._values, np.float32)
+        values = np.array([source.value for source in self._inputs], np.float32)
         for variable in self._arrays:
             variable.aval = ShapedArray(values.shape, jnp.float32)
         return values
+
+    def values_with(
+        self, replaced: Mapping[LiteralPlace, Literal]
+    ) -> NDArray[np.float32] | None:
+        """Returns the values of the array that other literals give it.
+
+        Args:
+            replaced: place -> the other literal, of the same dtype.
+
+        Returns:
+            None if the program may be another one: a literal that is replaced, or what
+            follows from it, is a constant of it, or would be.
+        """
+        values: dict[Source, Any] = {}
+        for source in self._sources:
+            value, before = source.again(replaced, values), source.value
+            if is_neutral(value) != is_neutral(before) or _fits(value) != _fits(before):
+                return None
+            if source in self._constants and value.tobytes() != before.tobytes():
+                return None
+            values[source] = value
+        if not replaced.keys() <= {source.place for source in self._sources}:
+            return None
+        return np.array([values[source] for source in self._inputs], np.float32)
 
     def contains(self, jaxpr: Any) -> bool:
         """Returns whether a jaxpr, or one that it calls, has a literal that moves."""
@@ -133,7 +247,7 @@ class Inputs:
 
 
 def term_of(
-    name: str, operands: Sequence[Value], scalars: Mapping[int, Scalar]
+    name: str, operands: Sequence[Value], scalars: Mapping[int, Scalar], inputs: Inputs
 ) -> Term | None:
     """Returns an equation as a product or a sum with a known scalar, if it is one."""
     if len(scalars) != 1 or name not in ("mul", "add", "sub", "div"):
@@ -148,12 +262,13 @@ def term_of(
         return None
     dtype = scalar.value.dtype
     if name == "sub":
-        value = fold("neg", {}, [scalar.value], dtype)
+        factor = inputs.computed("neg", {}, [scalar], dtype)
     elif is_neutral(scalar.value):
         return None
     else:
-        value = fold("div", {}, [np.ones((), dtype), scalar.value], dtype)
-    factor = Scalar(value, scalar.moved, scalar_aval(dtype))
+        one = Scalar(np.ones((), dtype), scalar_aval(dtype))
+        factor = inputs.computed("div", {}, [one, scalar], dtype)
+    assert factor is not None
     return Term("add" if name == "sub" else "mul", of, factor)
 
 

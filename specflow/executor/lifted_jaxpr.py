@@ -23,16 +23,14 @@ from specflow.executor.known_scalars import (
     called_jaxprs,
     operation,
     reading,
-    scalar_aval,
     spread,
     term_of,
 )
 from specflow.executor.moved_literals import (
     LiteralPlace,
     StructureDiffers,
-    literal_value,
 )
-from specflow.executor.scalar_folding import fold, is_neutral, keeps_bits
+from specflow.executor.scalar_folding import keeps_bits
 
 __all__ = ["LiftedJaxpr", "lifted"]
 
@@ -48,6 +46,8 @@ class LiftedJaxpr(NamedTuple):
     """With one more input, after the others, unless there are no values."""
     values: NDArray[np.float32]
     """float32[n]: the values of the literals."""
+    inputs: Inputs = Inputs(frozenset())
+    """How the values follow from the literals."""
 
 
 def lifted(
@@ -85,7 +85,7 @@ def lifted(
     if values.size:
         variables.append(level.array)
     inner = _replaced(jaxpr.jaxpr, variables, outputs, level.equations)
-    return LiftedJaxpr(jaxpr.replace(jaxpr=inner), values)
+    return LiftedJaxpr(jaxpr.replace(jaxpr=inner), values, inputs)
 
 
 class _Level:
@@ -130,7 +130,7 @@ class _Level:
 
         def value_of(atom: Any, place: LiteralPlace) -> Value:
             if isinstance(atom, Literal):
-                return self._literal(self._inputs.literal(atom, place), place)
+                return self._inputs.literal(atom, place)
             return values[atom]
 
         for equation in jaxpr.eqns:
@@ -163,22 +163,14 @@ class _Level:
         if not isinstance(value, Scalar):
             return value
         if constant or not value.is_input:
-            return Literal(value.value[()], value.aval)
+            return self._inputs.constant(value)
         if value.variable is None:
             value.variable = self._read(value)
         return value.variable
 
-    def _literal(self, literal: Literal, place: LiteralPlace) -> Value:
-        aval: Any = literal.aval
-        if not isinstance(getattr(aval, "dtype", None), np.dtype) or aval.shape:
-            return literal
-        value = literal_value(literal)
-        moved = place in self._inputs.places and not is_neutral(value)
-        return Scalar(value, moved, literal.aval)
-
     def _read(self, scalar: Scalar) -> Var:
         """Reads an element of the input array."""
-        index, variable = self._inputs.add(scalar.value), self.array
+        index, variable = self._inputs.add(scalar), self.array
         for step in reading(scalar.value.dtype):
             params = step.params
             if step.primitive is lax.slice_p:
@@ -224,16 +216,16 @@ class _Level:
             name in _SPREADS or (name in _CONVERTS and equation.outvars[0].aval.shape)
         ):
             (result,) = self._emit(equation, [self.atom(operands[0])])
-            scalar = scalars[0]
+            scalar: Scalar | None = scalars[0]
             if name in _CONVERTS:
-                value = scalar.value.astype(result.aval.dtype)
-                aval = scalar_aval(value.dtype)
-                scalar = Scalar(value, scalar.moved, aval)
+                of = {"new_dtype": result.aval.dtype}
+                scalar = self._inputs.computed(name, of, [scalars[0]], of["new_dtype"])
+                assert scalar is not None
             self._scalars[result] = scalar
             return [result]
         if operands and len(scalars) == len(operands) and len(equation.outvars) == 1:
             return self._computed(equation, operands, scalars)
-        if (term := term_of(name, operands, scalars)) is not None:
+        if (term := term_of(name, operands, scalars, self._inputs)) is not None:
             return [self._with_term(equation, operands, term)]
         if not is_moved:
             return self._emit(equation, [self.atom(operand) for operand in operands])
@@ -265,15 +257,16 @@ class _Level:
         aval, name = equation.outvars[0].aval, equation.primitive.name
         ordered = [scalars[index] for index in range(len(operands))]
         is_moved = any(scalar.moved for scalar in ordered)
-        values = [scalar.value for scalar in ordered]
-        value = fold(name, equation.params, values, aval.dtype)
-        if is_moved and value is not None and not aval.shape:
-            return [Scalar(value, True, aval)]
+        computed = self._inputs.computed(
+            name, equation.params, ordered, aval.dtype, None if aval.shape else aval
+        )
+        if is_moved and computed is not None and not aval.shape:
+            return [computed]
         keeps = all(keeps_bits(name, index) for index in range(len(operands)))
         atoms = [self.atom(each, constant=not keeps) for each in operands]
         (result,) = self._emit(equation, atoms)
-        if value is not None and (keeps or not is_moved):
-            self._scalars[result] = Scalar(value, is_moved, scalar_aval(value.dtype))
+        if computed is not None and (keeps or not is_moved):
+            self._scalars[result] = computed
         return [result]
 
     def _with_term(
@@ -291,9 +284,11 @@ class _Level:
             and (before.factor.moved or term.factor.moved)
         ):
             one, two = before.factor, term.factor
-            dtype = one.value.dtype
-            value = fold(term.operation, {}, [one.value, two.value], dtype)
-            term = before._replace(factor=Scalar(value, True, scalar_aval(dtype)))
+            factor = self._inputs.computed(
+                term.operation, {}, [one, two], one.value.dtype
+            )
+            assert factor is not None
+            term = before._replace(factor=factor)
         elif not term.factor.is_input:
             (result,) = self._constant(equation, operands)
             self._terms[result] = term

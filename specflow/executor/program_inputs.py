@@ -51,6 +51,9 @@ class ProgramInputs:
         """
         try:
             replaced = replaced_in_parts(self.jaxpr, self.parts, parts)
+            values = self.rewritten.inputs.values_with(replaced)
+            if values is not None:
+                return values
             other = lifted(self.jaxpr, self.places, replaced)
             differing = moved_literals(self.rewritten.jaxpr, other.jaxpr)
         except StructureDiffers:

@@ -1,6 +1,6 @@
 """Arithmetic of scalar constants on the host, as XLA folds it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,7 +56,9 @@ _KEEPS_BITS = frozenset(
 `LiftedJaxpr` rewrites."""
 
 
-def fold(name: str, params: dict[str, Any], values: Sequence[Any], dtype: Any) -> Any:
+def fold(
+    name: str, params: Mapping[str, Any], values: Sequence[Any], dtype: Any
+) -> Any:
     """Computes an operation of scalars on the host, in their dtype.
 
     Args:

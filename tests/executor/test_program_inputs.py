@@ -24,6 +24,7 @@ from specflow.estimator import Estimator
 from specflow.executor.executables import EXECUTABLES
 from specflow.executor.hyperparameters import moved_by
 from specflow.executor.lifted_jaxpr import lifted
+from specflow.executor.moved_literals import moved_literals
 from specflow.optimizer import build_optimizer
 
 STEPS, TRAIN_STEPS = 75, 70
@@ -130,7 +131,7 @@ def check_law(section, constants=(), compare=assert_same_bits):
     shared = tuple(key for key in keys if key not in constants)
     # Twice: other numbers than those that are compared.
     other = moved(moved(config, shared), shared)
-    texts, values = [], []
+    texts, values, jaxprs = [], [], []
     for each in (config, other):
         jaxpr = jax.make_jaxpr(training(*each))(PARAMS, GRADIENTS)
 
@@ -142,10 +143,12 @@ def check_law(section, constants=(), compare=assert_same_bits):
         lowered = jax.jit(jaxpr_as_fun(program.jaxpr)).lower(*args)
         texts.append(lowered.as_text())
         values.append(program.values)
+        jaxprs.append(jaxpr)
         if each is config:
-            executable = lowered.compile()
+            executable, first = lowered.compile(), program
     assert texts[0] == texts[1]
     assert bits(values[0]) != bits(values[1])
+    assert bits(first.inputs.values_with(moved_literals(*jaxprs))) == bits(values[1])
     for each, numbers in zip((config, other), values, strict=True):
         expected = jax.jit(training(*each))(PARAMS, GRADIENTS)
         result = executable(*jax.tree.leaves((PARAMS, GRADIENTS)), numbers)
