@@ -113,7 +113,6 @@ class Lowering:
     def train_again(
         self,
         lowered: LoweredTrain,
-        state: TrainState,
         features: Features,
         labels: Labels,
     ) -> LoweredTrain | None:
@@ -121,7 +120,6 @@ class Lowering:
 
         Args:
             lowered: with another optimizer, of the same model and function.
-            state: the state, or its shapes.
             features: stacked batches that it takes, or shapes of such.
             labels: likewise, or None.
 
@@ -129,11 +127,10 @@ class Lowering:
             None if the program is another one.
         """
         optimizer = self._tracer.optimizer(*_one_of(features, labels))
-        measured = optimizer.abstract_step_metrics(state.opt_state, state.step)
-        if measured.names != lowered.outputs.measured.names:
-            return None
         program = lowered.program.with_optimizer(optimizer.step_parts)
-        if program is None:
+        if program is None or (
+            optimizer.metric_names != lowered.outputs.measured.names
+        ):
             return None
         self.lowered.setdefault(Mode.TRAIN, program)
         return lowered._replace(program=program)

@@ -135,6 +135,8 @@ class Optimizer:
         self._rates = part("learning_rates", "_stacked_rates")
         self.initialize = part("optimizer_init", "init")
         """`init`, as a part of a program."""
+        self.metric_names: tuple[str, ...] = ()
+        """Those of `step_metrics`, once the parts of a step are traced."""
 
     @property
     def step_parts(self) -> tuple[TracedPart, ...]:
@@ -290,6 +292,7 @@ class Optimizer:
     ) -> jax.Array:
         """float32[rates]: the learning rates of a step, in the order of their names."""
         rates = learning_rates(self.transformation, before, after, step)
+        self.metric_names = (_NORM, *sorted(rates))
         if not rates:
             return jnp.zeros(0, jnp.float32)
         return jnp.stack([rates[name] for name in sorted(rates)])

@@ -250,7 +250,9 @@ class Program:
             return self._train[key]
         earlier = self._earlier_train.get(key)
         with self.timing("compile"):
-            again = earlier and self._lowering.train_again(earlier.lowered, *args)
+            again = earlier and self._lowering.train_again(
+                earlier.lowered, features, labels
+            )
             lowered = again or self._lowering.train(*args)
             self._check_same_program(Mode.TRAIN, lowered.program)
         if earlier is not None and again is not None:

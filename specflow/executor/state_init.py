@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 from numpy.typing import NDArray
 
+from specflow.contract import Mode
 from specflow.executor.array_types import (
     Abstract,
     Features,
@@ -22,6 +23,7 @@ from specflow.executor.array_types import (
 from specflow.executor.executables import EXECUTABLES
 from specflow.executor.hyperparameters import TracedPart, moved_in_parts
 from specflow.executor.lifted_jaxpr import LiftedJaxpr, lifted
+from specflow.executor.optimizer_step import Optimizer
 from specflow.executor.program_inputs import ProgramInputs, traced_anew
 from specflow.executor.tracing import Tracer, shapes
 from specflow.executor.train_state import TrainState
@@ -61,9 +63,12 @@ class StateInitializer:
         self._tracer, self._model = tracer, tracer.model
         self._partitioner = partitioner
         self._timing = timing
-        self._compiled: dict[Hashable, _CompiledInit] = {}
-        self._earlier: dict[Hashable, _CompiledInit] = {}
+        self._abstract: dict[Hashable, TrainState] = {}
+        self._compiled: dict[tuple[Hashable, int], _CompiledInit] = {}
+        self._earlier: dict[tuple[Hashable, int], _CompiledInit] = {}
         """Programs of an earlier optimizer."""
+        self._earlier_abstract: dict[Hashable, TrainState] = {}
+        """States of that optimizer."""
 
     def with_tracer(self, tracer: Tracer, timing: Stopwatch) -> "StateInitializer":
         """Returns one of a tracer that differs from this one's in the optimizer.
@@ -74,7 +79,9 @@ class StateInitializer:
         """
         other = copy.copy(self)
         other._tracer, other._timing = tracer, timing
-        other._compiled, other._earlier = {}, {**self._earlier, **self._compiled}
+        other._abstract, other._compiled = {}, {}
+        other._earlier = {**self._earlier, **self._compiled}
+        other._earlier_abstract = {**self._earlier_abstract, **self._abstract}
         return other
 
     def abstract(self, features: Features, labels: Labels) -> TrainState:
@@ -84,13 +91,21 @@ class StateInitializer:
             features: one training batch, or `jax.ShapeDtypeStruct`s of one.
             labels: likewise.
         """
-        optimizer = self._tracer.optimizer(features, labels)
+        self._tracer.spec(Mode.TRAIN, features, labels)  # Makes the variables known.
         model_only = self.abstract_model_state()
-        params = model_only.params
+        variables = model_only.params, model_only.model_state
+        key = shapes((features, labels)), shapes(variables)
+        if key in self._abstract:
+            return self._abstract[key]
+        optimizer, params = self._tracer.optimizer(features, labels), model_only.params
+        earlier = self._earlier_abstract.get(key)
+        if earlier is not None and self._initializes_alike(optimizer, key[0]):
+            self._abstract[key] = earlier
+            return earlier
         opt_state = jax.eval_shape(optimizer.init, params, model_only.model_state)
         shardings = {path: array.sharding for path, array in params.items()}
         step = jax.ShapeDtypeStruct((), jnp.int32)
-        return model_only._replace(
+        self._abstract[key] = model_only._replace(
             step=_sharded(step, self._partitioner.replicated),
             opt_state=jax.tree.map(
                 _sharded,
@@ -98,6 +113,7 @@ class StateInitializer:
                 self._partitioner.like_params(opt_state, params, shardings),
             ),
         )
+        return self._abstract[key]
 
     def init(self, seed: int, features: Features, labels: Labels) -> TrainState:
         """Initializes the state before the first step, in place on the mesh.
@@ -114,8 +130,8 @@ class StateInitializer:
             step = jnp.zeros((), jnp.int32)
             return TrainState(step, dict(params), dict(model_state), opt_state)
 
-        key = ("init", shapes((features, labels)))
         abstract = self.abstract(features, labels)
+        key = _init_key(shapes((features, labels)))
         return self._initialize(seed, start, abstract, key, optimizer.initialize)
 
     def init_optimizer(
@@ -167,7 +183,7 @@ class StateInitializer:
         seed: int,
         start: Callable[..., _State],
         abstract: _State,
-        key: Hashable,
+        program: Hashable,
         part: TracedPart | None = None,
     ) -> _State:
         """Computes `start` of the model's initial variables, in one program.
@@ -176,7 +192,7 @@ class StateInitializer:
             seed: of the model's initial values.
             start: (params, model_state) -> the state.
             abstract: shapes, dtypes and shardings of the state.
-            key: identifies the program in the cache.
+            program: identifies the program in the cache.
             part: a part of `start` that hyperparameters determine.
         """
         shardings = jax.tree.map(lambda array: array.sharding, abstract)
@@ -189,19 +205,38 @@ class StateInitializer:
         def init(low_bits: jax.Array) -> Tree:
             return start(*self._model.init(_random_key(low_bits, seed >> 32)))
 
-        key = key, seed >> 32
+        key = program, seed >> 32
         if key not in self._compiled:
             with self._timing("compile"):
                 parts = () if part is None else (part,)
                 self._compiled[key] = self._compiled_again(key, parts) or self._compile(
                     init, shardings, parts
                 )
-        program = self._compiled[key]
-        last_args = (program.inputs,) if program.inputs.size else ()
-        return program.run(np.uint32(seed % 2**32), *last_args)
+        compiled = self._compiled[key]
+        last_args = (compiled.inputs,) if compiled.inputs.size else ()
+        return compiled.run(np.uint32(seed % 2**32), *last_args)
+
+    def _initializes_alike(self, optimizer: Optimizer, batch: Hashable) -> bool:
+        """Returns whether an earlier optimizer's state has the same form.
+
+        That is seen from the trace that `init` needs too, so its program is kept.
+
+        Args:
+            optimizer: of now.
+            batch: shapes of a training batch.
+        """
+        for key in self._earlier:
+            of, _ = key
+            if of == _init_key(batch):
+                with self._timing("compile"):
+                    program = self._compiled_again(key, (optimizer.initialize,))
+                if program is not None:
+                    self._compiled[key] = program
+                return program is not None
+        return False
 
     def _compiled_again(
-        self, key: Hashable, parts: Sequence[TracedPart]
+        self, key: tuple[Hashable, int], parts: Sequence[TracedPart]
     ) -> "_CompiledInit | None":
         """Returns the program of an earlier optimizer with the inputs of this one."""
         program = self._earlier.get(key)
@@ -238,6 +273,15 @@ class StateInitializer:
         )
         origin = ProgramInputs(jaxpr, places, parts, inputs)
         return _CompiledInit(compiled, inputs.values, origin)
+
+
+def _init_key(batch: Hashable) -> Hashable:
+    """The key of the programs that initialize a whole state.
+
+    Args:
+        batch: shapes of a training batch.
+    """
+    return "init", batch
 
 
 def _sharded(array: Abstract, sharding: NamedSharding) -> jax.ShapeDtypeStruct:

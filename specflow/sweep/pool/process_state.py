@@ -43,8 +43,9 @@ class ProcessState:
             sys.modules["numpy"].random.set_state(self._numpy_random)
         if self._jax_settings is not None:
             jax: Any = sys.modules["jax"]
+            settings = jax.config.values  # Each access collects them anew.
             for name, value in self._jax_settings.items():
-                if jax.config.values[name] != value:
+                if settings[name] != value:
                     # The number of devices cannot be set once JAX runs.
                     with contextlib.suppress(RuntimeError):
                         jax.config.update(name, value)
