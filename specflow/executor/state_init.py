@@ -276,7 +276,7 @@ class StateInitializer:
 
 
 def _init_key(batch: Hashable) -> Hashable:
-    """The key of the programs that initialize a whole state.
+    """The key of the programs that initialize model and optimizer.
 
     Args:
         batch: shapes of a training batch.
