@@ -109,7 +109,7 @@ def _of_other_python(plugin: importlib.metadata.Distribution) -> str:
 
 def _unmet(plugin: importlib.metadata.Distribution) -> list[str]:
     """Lists NVIDIA's libraries that are missing, or have another version."""
-    from packaging.requirements import Requirement  # Hydra and Matplotlib require it.
+    from packaging.requirements import Requirement
 
     unmet = []
     for text in plugin.requires or ():
