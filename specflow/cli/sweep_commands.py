@@ -65,6 +65,7 @@ def best(arguments: argparse.Namespace) -> int:
         if trial.runs:
             about += f" ± {spread.get(objective.metric, 0.0):.2g}"
             about += f", the mean of {len(trial.runs)} seeds"
+        about += ", at the last evaluation"
         print(about, file=sys.stderr)
         for key in results.keys:
             if key in trial.overrides:

@@ -8,6 +8,7 @@ an attribute `shared`: process 0 alone reports it.
 import contextlib
 import itertools
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias, TypeVar
 
@@ -42,7 +43,9 @@ _CALLS = itertools.count()
 
 
 def process_count() -> int:
-    """Number of processes."""
+    """Number of processes; 1 in one that has not loaded JAX, such as a supervisor."""
+    if "jax" not in sys.modules:
+        return 1
     import jax
 
     service = coordination_service()
@@ -50,7 +53,9 @@ def process_count() -> int:
 
 
 def process_index() -> int:
-    """Number of this process, from 0."""
+    """Number of this process, from 0; 0 in one that has not loaded JAX."""
+    if "jax" not in sys.modules:
+        return 0
     import jax
 
     service = coordination_service()

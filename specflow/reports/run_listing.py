@@ -20,7 +20,17 @@ from specflow.runtime.formatting import columns
 
 __all__ = ["RunEntry", "as_csv", "as_table", "run_entries", "run_entry"]
 
-_COLUMNS = ("run", "name", "state", "step", "best", "time", "started", "tags")
+_COLUMNS = (
+    "run",
+    "name",
+    "state",
+    "step",
+    "best evaluation",
+    "last",
+    "time",
+    "started",
+    "tags",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,6 +52,8 @@ class RunEntry:
     best: float | None
     """Best value of an evaluation; None without one."""
     best_step: int | None
+    last: float | None
+    """Value of the last evaluation, by which `sweep best` ranks trials."""
     started: str
     """Time of the last start, ISO 8601 with zone; empty if unknown."""
     seconds: float | None
@@ -81,11 +93,13 @@ def run_entry(directory: Path) -> RunEntry:
     criterion = section if isinstance(section, Mapping) else {}
     metric = str(criterion.get("metric", "loss"))
     sign = -1.0 if criterion.get("order") == "highest" else 1.0
+    evaluations = [(row["step"], row.get(metric)) for row in evaluation_rows(rows)]
     values = [
-        (sign * float(row[metric]), row["step"])
-        for row in evaluation_rows(rows)
-        if isinstance(row.get(metric), int | float)
+        (sign * float(value), step)
+        for step, value in evaluations
+        if isinstance(value, int | float)
     ]
+    _, last_value = max(evaluations, key=lambda one: one[0], default=(0, None))
     best, best_step = min(values, default=(None, None))
     return RunEntry(
         directory=directory,
@@ -96,6 +110,7 @@ def run_entry(directory: Path) -> RunEntry:
         metric=metric,
         best=None if best is None else sign * best,
         best_step=best_step,
+        last=float(last_value) if isinstance(last_value, int | float) else None,
         started=str(manifest.get("started", "")),
         seconds=_at(result, "timing", "total"),
         tags=tuple(str(tag) for tag in _at(config, "output", "tags") or ()),
@@ -116,7 +131,10 @@ def as_table(entries: Sequence[RunEntry], folder: Path) -> str:
             entry.name,
             entry.state,
             f"{entry.step:,}" + (f"/{entry.steps:,}" if entry.steps else ""),
-            "" if entry.best is None else f"{entry.metric} {entry.best:.4g}",
+            ""
+            if entry.best is None
+            else f"{entry.metric} {entry.best:.4g} at {entry.best_step:,}",
+            "" if entry.last is None else f"{entry.last:.4g}",
             "" if entry.seconds is None else _duration(entry.seconds),
             _local(entry.started),
             ", ".join(entry.tags),

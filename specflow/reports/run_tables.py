@@ -17,8 +17,9 @@ __all__ = ["difference_table", "environment_table", "metric_table", "run_table"]
 
 
 def run_table(runs: Sequence[RunContents]) -> Html:
-    """Returns a row for each run: state, step, best value, time, tags."""
-    columns = ["run", "experiment", "state", "step", "best", "at step", "seconds"]
+    """Returns a row for each run: state, step, best and last value, time, tags."""
+    columns = ["run", "experiment", "state", "step", "best", "at step", "last"]
+    columns += ["seconds", "tags"]
     rows = []
     for index, run in enumerate(runs):
         entry = run.entry
@@ -30,12 +31,13 @@ def run_table(runs: Sequence[RunContents]) -> Html:
             number_cell(entry.step),
             number_cell(entry.best),
             number_cell(entry.best_step),
+            number_cell(entry.last),
             number_cell(entry.seconds),
             text_cell(", ".join(entry.tags)),
         ]
         rows.append(element("tr", {**tone(index), "tabindex": 0}, *cells))
-    numeric = {"step", "best", "at step", "seconds"}
-    return sortable_table("Runs", [*columns, "tags"], rows, numeric)
+    numeric = {"step", "best", "at step", "last", "seconds"}
+    return sortable_table("Runs", columns, rows, numeric)
 
 
 def metric_table(runs: Sequence[RunContents]) -> Html | None:

@@ -11,7 +11,6 @@ from specflow.distributed import collectives
 from specflow.output import set_aside, to_plain, write_text
 from specflow.output.json_values import to_json
 from specflow.runtime.formatting import column_names
-from specflow.sweep.several_processes import is_one_of_several
 
 __all__ = ["save_trials"]
 
@@ -33,8 +32,7 @@ def save_trials(rows: Sequence[Mapping[str, Any]]) -> Path | None:
     Raises:
         OutputError: a file cannot be written.
     """
-    # The process of workers does not load JAX, which knows the number of this one.
-    if not rows or (is_one_of_several() and not collectives.is_process_zero()):
+    if not rows or not collectives.is_process_zero():
         return None
     folder = Path(os.path.commonpath([Path(row["directory"]).parent for row in rows]))
     plain = [to_plain(row) for row in rows]

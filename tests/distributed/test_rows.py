@@ -4,6 +4,7 @@ Expected rows are computed by `numpy.nonzero` on the arrays as they are.
 """
 
 import json
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -248,3 +249,9 @@ def test_compared_blocks_are_existing_rows(rows, whole, monkeypatch):
 
 def test_gathered_values_are_plain_json():
     assert json.loads(json.dumps(block_digests(ArraySource(X))))
+
+
+def test_a_process_without_jax_is_process_zero_and_does_not_load_it(monkeypatch):
+    monkeypatch.delitem(sys.modules, "jax")
+    assert (collectives.is_process_zero(), collectives.process_count()) == (True, 1)
+    assert "jax" not in sys.modules

@@ -51,11 +51,16 @@ def test_a_table_has_the_newest_run_first(runs, capsys, monkeypatch):
     assert main(["runs"]) == 0
     lock.release()
     assert capsys.readouterr().out.splitlines() == [
-        "run     name    state      step  best          time  started           tags",
-        "new     digits  running    0/20                      2026-11-28 13:00",
-        "killed  digits  stopped   10/20  loss 0.5            2026-11-28 12:00",
-        "grid/0  digits  pruned    10/20  accuracy 0.8  1:15  2026-11-28 11:00",
-        "whole   digits  complete  20/20  loss 0.5      1:15  2026-11-28 10:00  a, b",
+        "run     name    state      step  best evaluation     last  time  started"
+        "           tags",
+        "new     digits  running    0/20                                  2026-11-28"
+        " 13:00",
+        "killed  digits  stopped   10/20  loss 0.5 at 10      0.5         2026-11-28"
+        " 12:00",
+        "grid/0  digits  pruned    10/20  accuracy 0.8 at 10        1:15  2026-11-28"
+        " 11:00",
+        "whole   digits  complete  20/20  loss 0.5 at 10      0.75  1:15  2026-11-28"
+        " 10:00  a, b",
     ]
 
 
@@ -67,7 +72,7 @@ def test_csv_and_json_have_the_same_values(runs, capsys):
     assert [row["directory"] for row in table] == [run["directory"] for run in listed]
     assert listed[3] == {
         "directory": "runs/whole", "name": "digits", "state": "complete", "step": 20,
-        "steps": 20, "metric": "loss", "best": 0.5, "best_step": 10,
+        "steps": 20, "metric": "loss", "best": 0.5, "best_step": 10, "last": 0.75,
         "started": "2026-11-28T10:00:00+00:00", "seconds": 75.4, "tags": ["a", "b"],
         "notes": "",
     }  # fmt: skip

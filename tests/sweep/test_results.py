@@ -296,7 +296,7 @@ def test_the_best_directory_is_alone_on_standard_output(tmp_path, capsys):
     assert main(["sweep", "best", str(folder)]) == 0
     out, err = capsys.readouterr()
     assert out == f"{folder}/1\n"
-    assert err == "trial 1: loss 0.25\n  optimizer.lr=0.01\n"
+    assert err == "trial 1: loss 0.25, at the last evaluation\n  optimizer.lr=0.01\n"
     assert main(["sweep", "best", str(folder), "--direction", "maximize"]) == 0
     assert capsys.readouterr().out == f"{folder}/0\n"
     words = ("sweep", "best", str(folder), "--metric", "accuracy")
