@@ -95,13 +95,15 @@ class States:
         return self._live
 
     def to_train(
-        self, features: Any, labels: Any
+        self, features: Any, labels: Any, steps: Callable[[], int]
     ) -> tuple[int, TrainState, dict[str, Any] | None]:
         """Returns step and state to train from, and what else the checkpoint stores.
 
         Args:
             features: shapes and dtypes of a training batch.
             labels: likewise.
+            steps: returns how many batches are stacked for a device loop, if training
+                starts at step 0.
 
         Raises:
             CheckpointError: the checkpoint is corrupted, or of another model.
@@ -109,7 +111,7 @@ class States:
         if self.state is not None and self._step == self._checkpoints.latest_step():
             return self._step, self.state, self._checkpoints.data_position(self._step)
         if self._checkpoints.latest_step() is None:
-            fresh = self._program.init_state(self.seed, features, labels)
+            fresh = self._program.init_state(self.seed, features, labels, steps=steps)
             return 0, self._started(fresh, features, labels), None
         like = self._program.abstract_state(features, labels)
         restored = self._checkpoints.restore(to_tree(like))

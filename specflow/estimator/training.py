@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,13 +13,7 @@ from specflow.columns import FittedColumns
 from specflow.config.epochs import EpochLength
 from specflow.config.run_config import RunConfig
 from specflow.contract import Mode
-from specflow.data import (
-    Share,
-    TrainInput,
-    as_source,
-    epoch_length,
-    track_iterator,
-)
+from specflow.data import Share, TrainInput, as_source, track_iterator
 from specflow.diagnostics.errors import (
     ConfigError,
     DataError,
@@ -37,7 +32,7 @@ from specflow.estimator.step_evaluations import Evaluations
 from specflow.estimator.synchronized_inputs import agree_on_form
 from specflow.estimator.train_actions import TrainActions
 from specflow.estimator.train_recorder import TrainRecorder
-from specflow.estimator.training_input import first_place, training_input
+from specflow.estimator.training_input import epoch_from, stacked_steps, training_input
 from specflow.executor import Program, TrainState, to_tree
 from specflow.executor.device_loops import DeviceLoops
 from specflow.loop import EvaluationStopped, LoopLengthEstimator, Profile, StopTraining
@@ -162,8 +157,15 @@ class Training:
         if self._config.saves and self._checkpoints.latest_step() is None:
             # Before the program of the initial values is compiled.
             self._check_disk_space(features, labels)
+
+        length_from = functools.partial(epoch_from, value, self._config, self._rows)
+
+        def stacked() -> int:
+            stop = call.stop_at(0, length_from(0, None))
+            return stacked_steps(self._config, call.form, stop)
+
         with self._program.timing("checkpoint"):
-            start, state, saved = self._states.to_train(features, labels)
+            start, state, saved = self._states.to_train(features, labels, stacked)
         if call.on_start is not None:
             self._started_parts = call.on_start(start) or {}
         run_state = RunState(saved)
@@ -177,12 +179,7 @@ class Training:
             call.evaluations.on_spec_hooks = run_state.add_hooks_of_evaluations
             for kind, objects in call.evaluations.user_parts().items():
                 run_state.add_user_parts(kind, objects)
-        length = epoch_length(
-            value,
-            batch_size=self._rows,
-            step=start,
-            place=first_place(self._config, (saved or {}).get("input")),
-        )
+        length = length_from(start, (saved or {}).get("input"))
         stop = call.stop_at(start, length)
         if stop is None and as_source(value) is not None:
             raise ConfigError(

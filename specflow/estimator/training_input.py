@@ -5,8 +5,9 @@ from typing import Any
 
 import jax
 
+from specflow.config.epochs import EpochLength
 from specflow.config.run_config import RunConfig
-from specflow.data import Share, TrainInput, as_train_batches
+from specflow.data import Share, TrainInput, as_train_batches, epoch_length
 from specflow.distributed import collectives
 from specflow.estimator.input_functions import BatchForm
 from specflow.estimator.synchronized_inputs import (
@@ -15,7 +16,7 @@ from specflow.estimator.synchronized_inputs import (
     own_place,
 )
 
-__all__ = ["first_place", "stacked_steps", "training_input"]
+__all__ = ["epoch_from", "stacked_steps", "training_input"]
 
 _TIMED_STACK = 1_000
 """Batches stacked when `iterations_per_loop` is a time."""
@@ -60,7 +61,7 @@ def training_input(
         seed=seed,
         shuffle=config.shuffle,
         start_step=start_step,
-        place=first_place(config, place),
+        place=_first_place(config, place),
         share=share,
         batch_rows=jax.tree.leaves(form)[0].shape[0],
         again=open_input,
@@ -70,7 +71,7 @@ def training_input(
     return batches
 
 
-def first_place(
+def _first_place(
     config: RunConfig, place: Mapping[str, Any] | None
 ) -> Mapping[str, Any] | None:
     """Returns this process's place in the data at the first step of a call.
@@ -80,6 +81,26 @@ def first_place(
         place: of the checkpoint; None: there is none.
     """
     return _START if config.resume_input == "restart" else own_place(place)
+
+
+def epoch_from(
+    value: Any,
+    config: RunConfig,
+    rows: int,
+    step: int,
+    place: Mapping[str, Any] | None,
+) -> EpochLength | None:
+    """Returns the length of an epoch of an input, counted from a step.
+
+    Args:
+        value: the input, as an input function returns it.
+        config: says whether the input resumes.
+        rows: rows of a batch, over all processes.
+        step: step at which training starts.
+        place: place in the data of the checkpoint; None: there is none.
+    """
+    place = _first_place(config, place)
+    return epoch_length(value, batch_size=rows, step=step, place=place)
 
 
 def stacked_steps(config: RunConfig, form: BatchForm, stop: int | None) -> int:

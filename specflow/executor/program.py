@@ -163,9 +163,30 @@ class Program:
         """Shapes, dtypes and shardings of the state; see `StateInitializer`."""
         return self.states.abstract(features, labels)
 
-    def init_state(self, seed: int, features: Features, labels: Labels) -> TrainState:
-        """Initializes the state on the mesh; see `StateInitializer.init`."""
-        return self.states.init(seed, features, labels)
+    def init_state(
+        self,
+        seed: int,
+        features: Features,
+        labels: Labels,
+        *,
+        steps: Callable[[], int] | None = None,
+    ) -> TrainState:
+        """Initializes the state on the mesh; see `StateInitializer.init`.
+
+        Args:
+            seed: of the initial weights and of the model's random streams.
+            features: one training batch, or `jax.ShapeDtypeStruct`s of one.
+            labels: likewise.
+            steps: returns the number of batches that will be stacked for `train`, whose
+                program is lowered while that of the initial values compiles.
+        """
+
+        def lower_train() -> None:
+            if steps is not None:
+                stacked = self._batches.abstract((features, labels), steps())
+                self._train_program(self.abstract_state(features, labels), *stacked)
+
+        return self.states.init(seed, features, labels, meanwhile=lower_train)
 
     def placements(self) -> dict[str, Placement]:
         """Parameter path -> its placement, and the rule it follows."""

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 import jax
@@ -115,13 +116,21 @@ class StateInitializer:
         )
         return self._abstract[key]
 
-    def init(self, seed: int, features: Features, labels: Labels) -> TrainState:
+    def init(
+        self,
+        seed: int,
+        features: Features,
+        labels: Labels,
+        *,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> TrainState:
         """Initializes the state before the first step, in place on the mesh.
 
         Args:
             seed: of the initial weights and of the model's random streams.
             features: one training batch, or `jax.ShapeDtypeStruct`s of one.
             labels: likewise.
+            meanwhile: is called while XLA compiles, if it has to.
         """
         optimizer = self._tracer.optimizer(features, labels)
 
@@ -132,7 +141,9 @@ class StateInitializer:
 
         abstract = self.abstract(features, labels)
         key = _init_key(shapes((features, labels)))
-        return self._initialize(seed, start, abstract, key, optimizer.initialize)
+        return self._initialize(
+            seed, start, abstract, key, optimizer.initialize, meanwhile=meanwhile
+        )
 
     def init_optimizer(
         self, state: TrainState, features: Features, labels: Labels
@@ -185,6 +196,8 @@ class StateInitializer:
         abstract: _State,
         program: Hashable,
         part: TracedPart | None = None,
+        *,
+        meanwhile: Callable[[], None] | None = None,
     ) -> _State:
         """Computes `start` of the model's initial variables, in one program.
 
@@ -194,6 +207,7 @@ class StateInitializer:
             abstract: shapes, dtypes and shardings of the state.
             program: identifies the program in the cache.
             part: a part of `start` that hyperparameters determine.
+            meanwhile: is called while XLA compiles, if it has to.
         """
         shardings = jax.tree.map(lambda array: array.sharding, abstract)
         if self._model.is_built:
@@ -210,7 +224,7 @@ class StateInitializer:
             with self._timing("compile"):
                 parts = () if part is None else (part,)
                 self._compiled[key] = self._compiled_again(key, parts) or self._compile(
-                    init, shardings, parts
+                    init, shardings, parts, meanwhile or _nothing
                 )
         compiled = self._compiled[key]
         last_args = (compiled.inputs,) if compiled.inputs.size else ()
@@ -250,8 +264,9 @@ class StateInitializer:
         init: Callable[[jax.Array], Tree],
         shardings: Shardings,
         parts: Sequence[TracedPart],
+        meanwhile: Callable[[], None],
     ) -> "_CompiledInit":
-        """Compiles an initialization."""
+        """Compiles an initialization, and calls `meanwhile` while XLA does."""
         jit_options, args = {"out_shardings": shardings}, (_SEED,)
         traced = jax.jit(init, **jit_options).trace(*args)
         jaxpr, places = traced.jaxpr, set().union(*moved_in_parts(traced.jaxpr, parts))
@@ -265,12 +280,17 @@ class StateInitializer:
                 jit_options=jit_options,
             )
         mesh = self._partitioner.mesh
-        compiled = EXECUTABLES.compile(
-            traced,
-            traced.lower(),
-            devices=tuple(mesh.devices.flat),
-            options=CPU_SINGLE_RUN if is_on_cpu(mesh) else None,
-        )
+        # XLA holds no lock of Python, so a thread compiles on another core.
+        with ThreadPoolExecutor(1, "compile") as thread:
+            compiling = thread.submit(
+                EXECUTABLES.compile,
+                traced,
+                traced.lower(),
+                devices=tuple(mesh.devices.flat),
+                options=CPU_SINGLE_RUN if is_on_cpu(mesh) else None,
+            )
+            meanwhile()
+            compiled = compiling.result()
         origin = ProgramInputs(jaxpr, places, parts, inputs)
         return _CompiledInit(compiled, inputs.values, origin)
 
@@ -282,6 +302,10 @@ def _init_key(batch: Hashable) -> Hashable:
         batch: shapes of a training batch.
     """
     return "init", batch
+
+
+def _nothing() -> None:
+    """What is done meanwhile if nothing is given."""
 
 
 def _sharded(array: Abstract, sharding: NamedSharding) -> jax.ShapeDtypeStruct:

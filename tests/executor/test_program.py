@@ -1,5 +1,7 @@
 """Compiled programs: their results and their fingerprints."""
 
+import threading
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ from flax import nnx
 import specflow as sf
 from specflow.config.sections.mesh import AxesConfig
 from specflow.executor import Program
+from specflow.executor.executables import EXECUTABLES
 from specflow.mesh import Partitioner, build_mesh
 from specflow.model import SplitModel
 
@@ -60,6 +63,50 @@ def test_any_split_into_device_loops_gives_the_same_state_bit_for_bit():
                 np.asarray(state.params[path]).tobytes() == np.asarray(array).tobytes()
             )
     assert int(expected.step) == 5
+
+
+@pytest.mark.parametrize("axes", [{}, {"data": 2, "fsdp": 2}])
+def test_the_training_program_is_lowered_while_initial_values_compile(
+    monkeypatch, axes
+):
+    events, compile_ = [], jax.stages.Lowered.compile
+    lowered_train = threading.Event()
+
+    def waiting(self, *args, **kwargs):
+        # The compiler of the initial values ends after `train` was lowered.
+        waited = lowered_train.is_set() or lowered_train.wait(60)
+        events.append(("compile", waited))
+        return compile_(self, *args, **kwargs)
+
+    program = new_program(axes=axes)
+    lower = program._lowering.train
+
+    def lowering(*args):
+        events.append(("lower", True))
+        found = lower(*args)
+        lowered_train.set()
+        return found
+
+    monkeypatch.setattr(program._lowering, "train", lowering)
+    monkeypatch.setattr(jax.stages.Lowered, "compile", waiting)
+    monkeypatch.setattr(EXECUTABLES, "_size", 0)
+    EXECUTABLES.clear()
+    state = program.init_state(0, X[0], Y[0], steps=lambda: 5)
+    assert events == [("lower", True), ("compile", True)]
+    # It is the program of the device loop, which is not lowered again.
+    state, *_ = program.train(state, *program.put((X, Y), axis=1), 0, 5)
+    assert [name for name, _ in events].count("lower") == 1
+    expected, _ = trained(new_program(axes=axes), (0, 5))
+    for path, array in expected.params.items():
+        np.testing.assert_array_equal(state.params[path], array)
+
+
+def test_an_error_while_initial_values_compile_is_raised():
+    def steps():
+        raise sf.DataError("no length")
+
+    with pytest.raises(sf.DataError, match="no length"):
+        new_program().init_state(0, X[0], Y[0], steps=steps)
 
 
 def test_losses_are_those_before_the_update_as_in_numpy():
