@@ -296,7 +296,7 @@ def make_layers(program: Program, form: Batch, data: Data) -> None:
     """
     features, labels = form
     try:
-        program.learn(Mode.TRAIN, features, labels)
+        program.tracer.learn(Mode.TRAIN, features, labels)
     except SpecError as error:
         if labels is not None or data.train is not data.eval:
             raise

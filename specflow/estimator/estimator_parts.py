@@ -234,7 +234,7 @@ class EstimatorParts:
         if as_source(value) is None and hasattr(value, "__iter__"):
             probe, value = peeked(value)
         for batch in self._eval_batches(probe, mode, 1):
-            self.program.learn(mode, batch.features, batch.labels)
+            self.program.tracer.learn(mode, batch.features, batch.labels)
         return value
 
     def _micro_steps(self, mode: Mode) -> int:

@@ -112,7 +112,7 @@ class Training:
         self.recorder: TrainRecorder | None = None
         """Records the batches and hooks, for a comparison of two runs."""
         self._started_parts: Mapping[str, Stateful] = {}
-        """Parts that `TrainCall.on_start` returned, which outlive a recovery."""
+        """Of `TrainCall.on_start`; they outlive a recovery."""
         self.columns: FittedColumns | None = None
         """Fitted columns of the data, if it is a table."""
         self.refits_columns = False
@@ -157,7 +157,6 @@ class Training:
         if self._config.saves and self._checkpoints.latest_step() is None:
             # Before the program of the initial values is compiled.
             self._check_disk_space(features, labels)
-
         length_from = functools.partial(epoch_from, value, self._config, self._rows)
 
         def stacked() -> int:

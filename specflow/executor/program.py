@@ -153,10 +153,6 @@ class Program:
         """The spec of a mode, abstract; see `Tracer.spec`."""
         return self.tracer.spec(mode, features, labels)
 
-    def learn(self, mode: Mode, features: Features, labels: Labels = None) -> None:
-        """Discovers the model's variables from a batch; see `Tracer.learn`."""
-        self.tracer.learn(mode, features, labels)
-
     # -- placement
 
     def abstract_state(self, features: Features, labels: Labels) -> TrainState:
@@ -173,12 +169,8 @@ class Program:
     ) -> TrainState:
         """Initializes the state on the mesh; see `StateInitializer.init`.
 
-        Args:
-            seed: of the initial weights and of the model's random streams.
-            features: one training batch, or `jax.ShapeDtypeStruct`s of one.
-            labels: likewise.
-            steps: returns the number of batches that will be stacked for `train`, whose
-                program is lowered while that of the initial values compiles.
+        If `steps` is given, the program of `train` for so many stacked batches is
+        lowered while that of the initial values compiles.
         """
 
         def lower_train() -> None:
@@ -275,7 +267,7 @@ class Program:
                 earlier.lowered, features, labels
             )
             lowered = again or self._lowering.train(*args)
-            self._check_same_program(Mode.TRAIN, lowered.program)
+            _check_same_program(Mode.TRAIN, lowered.program)
         if earlier is not None and again is not None:
             executable = earlier.executable
         else:
@@ -319,7 +311,7 @@ class Program:
         if key not in self._compiled_steps:
             with self.timing("compile"):
                 lowered = lower(state, *batch)
-                self._check_same_program(mode, lowered)
+                _check_same_program(mode, lowered)
                 self._compiled_steps[key] = lowered.compile(), lowered
         compiled, lowered = self._compiled_steps[key]
         self.lowered.setdefault(mode, lowered)
@@ -358,16 +350,6 @@ class Program:
 
     # -- identity
 
-    def _check_same_program(self, mode: Mode, lowered: Lowered) -> None:
-        """Checks that all processes are about to run the same program.
-
-        Raises:
-            ConfigError: a process lowered another program; it is named.
-        """
-        if collectives.process_count() > 1:
-            numbers = {"inputs": hashlib.sha256(lowered.inputs.tobytes()).hexdigest()}
-            collectives.check_equal("program", fingerprints({mode: lowered}) | numbers)
-
     def fingerprints(self) -> dict[str, str]:
         """A hash of each program lowered so far, by mode; the first of each mode.
 
@@ -389,6 +371,17 @@ class Program:
     def fingerprint(self) -> str:
         """One hash of all programs lowered so far."""
         return fingerprint(self.fingerprints())
+
+
+def _check_same_program(mode: Mode, lowered: Lowered) -> None:
+    """Checks that all processes are about to run the same program.
+
+    Raises:
+        ConfigError: a process lowered another program; it is named.
+    """
+    if collectives.process_count() > 1:
+        numbers = {"inputs": hashlib.sha256(lowered.inputs.tobytes()).hexdigest()}
+        collectives.check_equal("program", fingerprints({mode: lowered}) | numbers)
 
 
 def _zeros(
