@@ -34,6 +34,7 @@ from specflow.spec import (
     label_ranges,
     model_inputs,
     model_outputs,
+    with_mix_stream,
 )
 
 __all__ = [
@@ -103,13 +104,7 @@ def estimator_arguments(
         check_sizes(experiment.model, inputs)
     optimizer = build_optimizer(experiment.optimizer, train_steps=loop.steps)
     model_fn = _model_fn(experiment, optimizer)
-    model = functools.partial(
-        build_model,
-        experiment.model,
-        inputs=inputs,
-        compute_dtype=loop.compute_dtype,
-        embeddings=embeddings,
-    )
+    model = _built(experiment, experiment.model, inputs, embeddings)
     return EstimatorArguments(
         model_fn=model_fn,
         # A function that takes no model creates its layers itself.
@@ -238,13 +233,8 @@ def _hyperparameters(
         moved = experiment.model_copy(
             update={"spec": moved_numbers(spec, "spec", keys)},
         )
-        module = functools.partial(
-            build_model,
-            moved_numbers(model, "model", keys),
-            inputs=inputs,
-            compute_dtype=loop.compute_dtype,
-            embeddings=embeddings,
-        )
+        moved_config = moved_numbers(model, "model", keys)
+        module = _built(experiment, moved_config, inputs, embeddings)
         split = split_model(module, compute_dtype=loop.compute_dtype)
         return _model_fn(moved, optimizer), split
 
@@ -255,6 +245,24 @@ def _hyperparameters(
         tuple(model_keys),
         moved_model,
     )
+
+
+def _built(
+    experiment: ExperimentConfig,
+    model: Any,
+    inputs: Mapping[str, Tree],
+    embeddings: Mapping[str, Embedding],
+) -> Callable[..., Any]:
+    """Returns the constructor of a model, `rngs -> module`."""
+    build = functools.partial(
+        build_model,
+        model,
+        inputs=inputs,
+        compute_dtype=experiment.loop.compute_dtype,
+        embeddings=embeddings,
+    )
+    mixes = getattr(experiment.spec, "mix", None) is not None
+    return with_mix_stream(build) if mixes else build
 
 
 def _model_fn(experiment: ExperimentConfig, optimizer: Any) -> Callable[..., Any]:

@@ -111,6 +111,7 @@ def spec_of_labels(
         "loss": {},
         "eval_metrics": {},
         "train_op": spec.train_op.model_dump(),
+        "mix": None if spec.mix is None else spec.mix.model_dump(),
     }
     parts: dict[str, int] = {}
     for name, label in labels.columns.items():

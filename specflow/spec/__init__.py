@@ -7,6 +7,7 @@ from specflow.spec.declared_model_fn import (
     model_outputs,
 )
 from specflow.spec.label_ranges import LabelRange, label_ranges
+from specflow.spec.mixing import with_mix_stream
 
 __all__ = [
     "LabelRange",
@@ -15,4 +16,5 @@ __all__ = [
     "label_ranges",
     "model_inputs",
     "model_outputs",
+    "with_mix_stream",
 ]

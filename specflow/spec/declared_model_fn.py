@@ -17,6 +17,7 @@ from specflow.spec.exports import export_output
 from specflow.spec.key_paths import Scope, resolve, resolve_all
 from specflow.spec.label_scaling import scaled
 from specflow.spec.losses import example_losses, loss_weights, mean_loss
+from specflow.spec.mixing import Mixture, mixed_rows, next_key
 from specflow.spec.model_inputs import call_model
 from specflow.spec.output_parts import divided
 from specflow.spec.predictions import predicted
@@ -72,6 +73,11 @@ def build_model_fn(
         mode = Mode(mode)
         scope: dict[str, Tree] = {"features": features, "labels": labels}
         train = mode is Mode.TRAIN
+        mixture: Mixture | None = None
+        if train and config.mix is not None:
+            paths = config.mix.of or _features(config)
+            key = next_key(model)
+            scope["features"], mixture = mixed_rows(config.mix, paths, scope, key)
         scope["outputs"] = model_outputs(config, model, scope, train=train)
         scope["predictions"] = declared_predictions(config, scope)
         if mode is Mode.PREDICT:
@@ -81,7 +87,9 @@ def build_model_fn(
                 export_outputs=_exports(config, scope),
             )
         scope["targets"] = _targets(config, scope)
-        loss, scope["losses"] = _losses(config, scope, mask, train=train)
+        loss, scope["losses"] = _losses(
+            config, scope, mask, train=train, mixture=mixture
+        )
         return TPUEstimatorSpec(
             mode=mode,
             predictions=scope["predictions"],
@@ -167,17 +175,28 @@ def _losses(
     mask: Bool[Array, " b"] | None,
     *,
     train: bool,
+    mixture: Mixture | None = None,
 ) -> tuple[MeanLoss, dict[str, jax.Array]]:
     """The weighted sum of the mean losses, and each loss before reduction."""
     means, unreduced = [], {}
     for name, member in config.loss.items():
         where = f"spec.loss.{name}"
         weights = loss_weights(member, scope, where=where)
+        if mixture is not None and weights is not None:
+            weights = mixture.of(weights)
         loss_scope = _gated(scope, weights, mask) if train else scope
-        unreduced[name] = example_losses(member, loss_scope, where=where)
+        unreduced[name] = example_losses(
+            member, loss_scope, where=where, mixture=mixture
+        )
         mean = mean_loss(unreduced[name], weights, mask, where=where)
         means.append(getattr(member, "weight", 1.0) * mean)
     return functools.reduce(operator.add, means), unreduced
+
+
+def _features(config: DeclaredSpecConfig) -> list[str]:
+    """Key paths of the features that the model gets."""
+    paths = config.inputs.values()
+    return [path for path in paths if path.split(".")[0] == "features"]
 
 
 def _gated(scope: Scope, weights: Any, mask: Bool[Array, " b"] | None) -> Scope:

@@ -8,7 +8,8 @@ import jax
 from specflow.config.base import Target
 from specflow.config.generated.other_losses import SigmoidCrossEntropyConfig
 from specflow.config.sections.spec import DeclaredSpecConfig, SoftmaxCrossEntropyConfig
-from specflow.runtime.typing import Tree
+from specflow.diagnostics.errors import SpecError
+from specflow.runtime.typing import Tree, is_floating
 from specflow.spec.declared_model_fn import declared_predictions
 from specflow.spec.key_paths import resolve
 
@@ -61,10 +62,23 @@ def label_ranges(
             ranges.append(LabelRange(loss.labels, 0, 1, reason))
         if isinstance(loss, SoftmaxCrossEntropyConfig):
             logits = _abstract(config, loss.logits, scope, where=f"{where}.logits")
+            if _is_soft(loss.labels, scope):
+                continue
             classes = logits.shape[-1]
             reason = f"{where} has logits of {classes} classes"
             ranges.append(LabelRange(loss.labels, 0, classes - 1, reason))
     return ranges
+
+
+def _is_soft(path: str, scope: dict[str, Any]) -> bool:
+    """Labels are probabilities of classes."""
+    labels = scope["labels"]
+    if labels is None:
+        return False
+    try:
+        return is_floating(resolve(path, scope, where="").dtype)
+    except SpecError:
+        return False  # Tracing reports it.
 
 
 def _abstract(

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
+from specflow.runtime.typing import is_floating
+
 __all__ = [
     "absolute_error",
     "huber",
@@ -23,13 +25,22 @@ def softmax_cross_entropy(
     *,
     label_smoothing: float = 0.0,
 ) -> Float[Array, "..."]:
-    """Softmax cross-entropy of logits with integer labels.
+    """Softmax cross-entropy of logits with integer labels, or with probabilities.
+
+    Probabilities, "... c" of floats, are soft labels, as those of mixtures of rows.
 
     Source of label smoothing: Szegedy et al., Rethinking the Inception Architecture,
     2016, section 7.
     """
     logits = logits.astype(jnp.float32)
     log_sum = jax.nn.logsumexp(logits, axis=-1)
+    if is_floating(labels.dtype):
+        soft = labels.astype(jnp.float32)
+        if label_smoothing:
+            mass = soft.sum(axis=-1, keepdims=True)
+            even = label_smoothing * mass / logits.shape[-1]
+            soft = (1 - label_smoothing) * soft + even
+        return (soft * (log_sum[..., None] - logits)).sum(axis=-1)
     # A label outside the classes gives NaN, which the loop reports.
     chosen = jnp.take_along_axis(
         logits, labels[..., None], axis=-1, mode="fill", fill_value=jnp.nan

@@ -11,9 +11,10 @@ from specflow.config.key_path import key_paths
 from specflow.config.sections.spec import LossConfig
 from specflow.contract import MeanLoss
 from specflow.diagnostics.errors import Diagnostic, spec_error
-from specflow.runtime.typing import describe, is_array
+from specflow.runtime.typing import describe, is_array, is_floating
 from specflow.spec import loss_functions
 from specflow.spec.key_paths import Scope, resolve, resolve_all
+from specflow.spec.mixing import Mixture
 
 __all__ = ["example_losses", "loss_weights", "mean_loss"]
 
@@ -23,6 +24,7 @@ def example_losses(
     scope: Scope,
     *,
     where: str,
+    mixture: Mixture | None = None,
 ) -> Float[Array, "b ..."]:
     """Computes a declared loss without reduction: a float32 for each example or token.
 
@@ -31,6 +33,7 @@ def example_losses(
             them replaced by their tensors; a plugin with its tensors.
         scope: tensors by root.
         where: config key of the loss, such as `spec.loss.cross_entropy`.
+        mixture: of the rows, whose labels are mixed; None: they are not.
 
     Raises:
         SpecError: a key path names no tensor; shapes or dtypes do not match.
@@ -46,10 +49,20 @@ def example_losses(
     settings: Any = config
     tensors.pop("example_weights", None)  # `mean_loss` applies them.
     if settings.name == "softmax_cross_entropy":
-        _check_classes(tensors["logits"], tensors["labels"], where=where)
+        logits, labels = tensors["logits"], tensors["labels"]
+        _check_classes(logits, labels, where=where)
+        if mixture is not None:
+            is_soft = is_floating(labels.dtype)
+            tensors["labels"] = (
+                mixture.of(labels)
+                if is_soft
+                else mixture.of_classes(labels, logits.shape[-1])
+            )
     else:
         output = next(name for name in tensors if name != "labels")
         tensors[output], tensors["labels"] = _paired(tensors, output, where=where)
+        if mixture is not None:
+            tensors["labels"] = mixture.of(tensors["labels"])
     function = getattr(loss_functions, settings.name)
     fields = type(settings).model_fields.keys() - LossBaseConfig.model_fields.keys()
     constants = {name: getattr(settings, name) for name in fields - {"name"}}
@@ -165,18 +178,21 @@ def _check_classes(logits: Any, labels: Any, *, where: str) -> None:
     """Raises if the logits have no axis of classes, or the labels are no integers."""
     both = f"logits are {describe(logits)}, labels are {describe(labels)}"
     diagnostics: list[Diagnostic] = []
-    if not jnp.issubdtype(labels.dtype, jnp.integer):
+    is_soft = is_floating(labels.dtype) and logits.shape == labels.shape
+    is_soft = is_soft and labels.ndim > 1
+    if not (is_soft or jnp.issubdtype(labels.dtype, jnp.integer)):
         diagnostics.append(
             Diagnostic(
                 where,
                 both,
-                expected="integer labels, the index of a class",
+                expected="integer labels, the index of a class; or probabilities of "
+                "the logits' shape",
                 hint="For numeric targets use squared_error.",
                 kind=TypeError,
                 code="spec-shapes",
             )
         )
-    elif logits.shape[:-1] != labels.shape or not logits.shape:
+    elif not is_soft and (logits.shape[:-1] != labels.shape or not logits.shape):
         hint = ""
         if logits.shape == labels.shape:
             hint = "The logits have no axis of classes: end with one output per class."

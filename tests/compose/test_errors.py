@@ -13,6 +13,19 @@ OWN = "--config-dir=mine"
 CASES: dict[str, tuple[list[str], dict[str, str]]] = {
     "unknown_field": (["experiment=digits", "optimizer.lrr=3e-4"], {}),
     "unknown_field_forced": (["+optimzer.lr=0.1"], {}),
+    "mixtures": (
+        [
+            "experiment=digits",
+            "spec.mix={cutmix: 1}",
+            "spec.loss={it: {name: poisson, logits: outputs}}",
+        ],
+        {},
+    ),
+    "mixtures_out_of_range": (
+        ["experiment=digits", "spec.mix={mixup: 0, share: 2}"],
+        {},
+    ),
+    "mixtures_of_nothing": (["experiment=digits", "spec.mix={share: 1}"], {}),
     "unknown_word": (["experimnt=digits"], {}),
     "unknown_choice": (["mesh=fspd", "optimizer=adamx"], {}),
     "unknown_experiment": (["experiment=digts", "optimizer.lr=fast"], {}),

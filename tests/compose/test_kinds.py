@@ -33,7 +33,8 @@ def sample(slot, depth=0):
         inner = sample(child, depth + 1)
         tries += [[inner], [inner] * 3, {"x": inner}, {"1": inner}]
     section = slot.section(None)
-    tries += [section_of(None, section)] if section else []
+    for full in (False, True):
+        tries += [section_of(None, section, full=full)] if section else []
     return next(value for value in tries if is_taken(slot, value))
 
 

@@ -208,7 +208,8 @@ def test_a_label_outside_the_classes_gives_nan():
             NUMBERS,
             LOGITS,
             "spec.loss.it: logits are float32[6,4], labels are float32[6]. "
-            "Expected integer labels, the index of a class. "
+            "Expected integer labels, the index of a class; or probabilities of the "
+            "logits' shape. "
             "For numeric targets use squared_error.",
         ),
         (
@@ -259,6 +260,17 @@ def test_a_label_outside_the_classes_gives_nan():
         ),
     ],
 )
+def test_soft_labels_are_probabilities_of_the_classes():
+    soft = RNG.dirichlet(np.ones(4), 6)
+    expected = -(soft * scipy.special.log_softmax(LOGITS, axis=-1)).sum(axis=-1)
+    config = SoftmaxCrossEntropyConfig(logits="outputs")
+    assert losses(config, soft, LOGITS) == pytest.approx(expected, rel=1e-5)
+    smooth = 0.9 * soft + 0.1 / 4
+    expected = -(smooth * scipy.special.log_softmax(LOGITS, axis=-1)).sum(axis=-1)
+    config = SoftmaxCrossEntropyConfig(logits="outputs", label_smoothing=0.1)
+    assert losses(config, soft, LOGITS) == pytest.approx(expected, rel=1e-5)
+
+
 def test_mismatched_shapes_and_dtypes_are_refused_with_both_named(
     config, labels, outputs, message
 ):

@@ -18,7 +18,7 @@ __all__ = [
 
 
 class SoftmaxCrossEntropyConfig(LossBaseConfig):
-    """Softmax cross-entropy of logits with integer labels."""
+    """Softmax cross-entropy of logits with integer labels, or with probabilities."""
 
     name: Literal["softmax_cross_entropy"] = "softmax_cross_entropy"
     logits: KeyPath = "outputs"

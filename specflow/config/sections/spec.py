@@ -6,13 +6,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from specflow.config.base import Bound, Config
-from specflow.config.broken_rules import refuse
+from specflow.config.broken_rules import Broken, refuse
 from specflow.config.common.metric_fields import RESERVED
 from specflow.config.generated.common_losses import SoftmaxCrossEntropyConfig
 from specflow.config.generated.names import LOSSES
 from specflow.config.key_path import KeyPath, key_paths
-from specflow.config.kinds import Elsewhere, Kinds, by_name, named
+from specflow.config.kinds import Elsewhere, Kinds, by_name, name_of, named
 from specflow.config.sections.metrics import MetricConfig
+from specflow.config.sections.mixing import SOFT_LOSSES, MixConfig
 
 __all__ = [
     "ClassificationExportConfig",
@@ -133,6 +134,8 @@ class DeclaredSpecConfig(Config):
     """Export signatures by name; empty: one signature with all predictions."""
     train_op: TrainOpConfig = Field(default_factory=TrainOpConfig)
     """Selection of trainable parameters."""
+    mix: MixConfig | None = None
+    """Mixtures of training rows, mixup and CutMix; null: none."""
 
     @model_validator(mode="after")
     def _metrics_have_free_names(self) -> Self:
@@ -143,6 +146,20 @@ class DeclaredSpecConfig(Config):
             if name in RESERVED
         )
         refuse("DeclaredSpecConfig", taken)
+        return self
+
+    @model_validator(mode="after")
+    def _mixes_soft_labels(self) -> Self:
+        expected = "a loss of soft labels, as spec.mix makes: one of "
+        expected += ", ".join(SOFT_LOSSES)
+        refuse(
+            "DeclaredSpecConfig",
+            [
+                Broken(("loss", name), name_of(loss), expected, "spec.mix")
+                for name, loss in self.loss.items()
+                if self.mix is not None and name_of(loss) not in SOFT_LOSSES
+            ],
+        )
         return self
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ from pydantic import Field, PositiveFloat
 from specflow.config.base import Config
 from specflow.config.key_path import KeyPath
 from specflow.config.kinds import named
+from specflow.config.sections.mixing import MixConfig
 from specflow.config.sections.spec import MetricConfig, Name, TrainOpConfig
 
 __all__ = ["MEMBERS", "HeadConfig", "TableSpecConfig"]
@@ -48,6 +49,8 @@ class TableSpecConfig(Config):
     theirs."""
     train_op: TrainOpConfig = Field(default_factory=TrainOpConfig)
     """Selection of trainable parameters."""
+    mix: MixConfig | None = None
+    """Mixtures of training rows, mixup and CutMix; null: none."""
 
 
 MEMBERS = named(TableSpecConfig)
