@@ -260,17 +260,6 @@ def test_a_label_outside_the_classes_gives_nan():
         ),
     ],
 )
-def test_soft_labels_are_probabilities_of_the_classes():
-    soft = RNG.dirichlet(np.ones(4), 6)
-    expected = -(soft * scipy.special.log_softmax(LOGITS, axis=-1)).sum(axis=-1)
-    config = SoftmaxCrossEntropyConfig(logits="outputs")
-    assert losses(config, soft, LOGITS) == pytest.approx(expected, rel=1e-5)
-    smooth = 0.9 * soft + 0.1 / 4
-    expected = -(smooth * scipy.special.log_softmax(LOGITS, axis=-1)).sum(axis=-1)
-    config = SoftmaxCrossEntropyConfig(logits="outputs", label_smoothing=0.1)
-    assert losses(config, soft, LOGITS) == pytest.approx(expected, rel=1e-5)
-
-
 def test_mismatched_shapes_and_dtypes_are_refused_with_both_named(
     config, labels, outputs, message
 ):
@@ -336,3 +325,12 @@ def test_weights_of_another_shape_are_refused():
         "spec.loss.it.example_weights: are float32[3], and the losses are "
         "float32[4,3]. Expected one weight for each example, or one for each loss."
     )
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_soft_labels_are_probabilities_of_the_classes(smoothing):
+    soft = RNG.dirichlet(np.ones(4), 6)
+    target = (1 - smoothing) * soft + smoothing / 4
+    expected = -(target * scipy.special.log_softmax(LOGITS, axis=-1)).sum(axis=-1)
+    config = SoftmaxCrossEntropyConfig(label_smoothing=smoothing)
+    assert losses(config, soft, LOGITS) == pytest.approx(expected, rel=1e-5)
