@@ -1,6 +1,7 @@
 """Experiments composed and validated, with no target resolved."""
 
 import dataclasses
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,7 +16,7 @@ from specflow.compose.read.defaults_places import chosen_by
 from specflow.compose.read.override_grammar import Request, format_value, read
 from specflow.compose.rerun import since
 from specflow.config.experiment import ExperimentConfig
-from specflow.diagnostics.errors import ConfigError, Diagnostic
+from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean
 
 __all__ = ["Draft", "draft"]
 
@@ -159,10 +160,18 @@ def _sweep_diagnostics(request: Request) -> list[Diagnostic]:
             override.key_or_group,
             "names several values",
             expected="one value, or -m to run them all",
-            hint=f"A list is written {override.key_or_group}=[a,b].",
+            hint=_decimal_point(override.input_line or "")
+            or f"A list is written {override.key_or_group}=[a,b].",
             origin=f"override {override.input_line}",
             code="sweep",
         )
         for override in (*request.choices, *request.values)
         if override.is_sweep_override()
     ]
+
+
+def _decimal_point(line: str) -> str:
+    """Returns the hint for a number with a decimal comma, `lr=0,001`."""
+    key, _, value = line.partition("=")
+    is_decimal = re.fullmatch(r"-?0,\d+", value)
+    return did_you_mean(f"{key}={value.replace(',', '.')}" if is_decimal else None)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from specflow.compose.read.documents import read
@@ -19,6 +20,7 @@ _TAILS = (
     r"(?<=[\d.])[fFdDlLuUxX]$",
 )
 """What follows a value in other languages."""
+_MULTIPLES = {"k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
 _QUOTES = "'\"`\u2018\u2019\u201c\u201d"
 
 
@@ -125,8 +127,13 @@ def _of_text(text: str) -> Iterator[Any]:
     if re.fullmatch(r"[-+]?0,\d+", bare):
         yield from _read(bare.replace(",", "."))
     if found := re.fullmatch(r"([-+]?\d[\d_]*(?:\.\d*)?)\s*%", bare):
-        yield from _read(found[1])
         yield float(found[1]) / 100
+        yield from _read(found[1])
+    if found := re.fullmatch(r"([-+]?\d+(?:\.\d+)?)\s*([kKmMgGbB])", bare):
+        number = Decimal(found[1]) * _MULTIPLES[found[2].lower()]
+        yield from _read(f"{number.normalize():f}")
+    if found := re.fullmatch(r"(\d+)\s*(s|m|h)[a-z]*\.?", bare):
+        yield "".join(found.groups())
     if found := re.fullmatch(r"\((.*?),?\)", bare):
         yield from _read(f"[{found[1]}]")
     if "," in bare and bare[:1] not in "[{(":

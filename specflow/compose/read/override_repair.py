@@ -62,11 +62,19 @@ def _candidates(line: str) -> Iterator[str]:
         # As in Python, optimizer['lr'], and as a path.
         key = re.sub(r"\[\s*['\"]?(\w+)['\"]?\s*\]", r".\1", key.strip())
         for one in (key, key.replace("/", ".").strip(".")):
-            for text in (value.strip(), re.sub(r"[,;\s]+$", "", value).lstrip("= ")):
+            for text in _values(value):
                 found = f"{one}={text}"
                 if found not in seen:
                     seen.add(found)
                     yield found
+
+
+def _values(value: str) -> Iterator[str]:
+    yield value.strip()
+    yield (short := re.sub(r"[,;\s]+$", "", value).lstrip("= "))
+    # As in Python, (64, 64), and as in other languages, [64; 64].
+    if re.fullmatch(r"\(.*\)|\[.*;.*\]", short):
+        yield f"[{short[1:-1].rstrip(', ').replace(';', ',')}]"
 
 
 def _pairs(line: str) -> Iterator[tuple[str, str]]:
