@@ -21,7 +21,7 @@ def show(arguments: argparse.Namespace) -> int:
     composed = _composed(arguments)
     with reporting(arguments, composed) as fields:
         opened = _opened(composed, needs_train=arguments.split == "train")
-        rows = opened.shown(arguments.split, *arguments.rows)
+        rows = opened.shown(arguments.split, *arguments.rows, epochs=arguments.epochs)
         from specflow.exploration.shown_rows import as_text
 
         fields["split"] = arguments.split

@@ -65,6 +65,13 @@ SHOWING_DATA = (
         metavar="N",
         help="number of rows, or A:B for the rows from A on and before B; 5 by default",
     ),
+    Option(
+        "--epochs",
+        type=_positive,
+        default=0,
+        metavar="N",
+        help="show each training row as augmented in the first N epochs",
+    ),
 )
 STATISTICS = (
     *_COMMON,

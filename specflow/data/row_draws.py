@@ -49,6 +49,11 @@ class RowDraws:
 class AugmentedSource(Protocol):
     """A `Source` that changes its rows at random when they are trained on."""
 
+    @property
+    def augments(self) -> bool:
+        """False: no change is declared."""
+        ...
+
     def take_augmented(
         self, rows: npt.NDArray[np.int64], draws: RowDraws
     ) -> tuple[Tree, Tree]:

@@ -149,12 +149,13 @@ def _rows(rows: Sequence[ShownRow]) -> Iterable[Html]:
     """Yields the rows: cells beside features, pictures, or their text."""
     pictures = []
     for row in rows:
+        epoch = "" if row.epoch is None else f", epoch {row.epoch}"
         names = ", ".join(row.names.values()) or ", ".join(
             str(label) for label in row.labels.values() if label.ndim == 0
         )
         for feature in row.features.values():
             if (pixels := picture_of(feature)) is not None:
-                pictures.append(picture(f"row {row.row}: {names}", pixels))
+                pictures.append(picture(f"row {row.row}{epoch}: {names}", pixels))
     if pictures:
         yield element("div", {"class": "thumbnails"}, *pictures)
         return

@@ -8,6 +8,7 @@ from typing import Any
 from specflow.config.experiment import ExperimentConfig
 from specflow.config.sections.data_sources import TextConfig
 from specflow.data import Data, MixtureSource
+from specflow.data.row_draws import AugmentedSource
 from specflow.data.row_order import OrderedSource
 from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.exploration.check_results import CheckResult
@@ -23,6 +24,8 @@ __all__ = ["OpenedData", "open_data"]
 
 _SHOWN = 12
 """Rows of the page."""
+_EPOCHS = 3
+"""Epochs of each row of the page, where rows are augmented."""
 
 
 class OpenedData:
@@ -60,13 +63,33 @@ class OpenedData:
         """The parts of a mixture, as a table and as plain values; empty if none."""
         return mixture_rows(self._data), mixture_json(self._data)
 
-    def shown(self, split: str, first: int, stop: int) -> list[ShownRow]:
+    def shown(
+        self, split: str, first: int, stop: int, *, epochs: int = 0
+    ) -> list[ShownRow]:
         """Rows of a split, from `first` on and before `stop`.
 
+        Args:
+            split: its name.
+            first: number of a row.
+            stop: likewise.
+            epochs: number of first epochs as whose rows each one is shown, augmented;
+                0: it is shown once, as it is.
+
         Raises:
-            DataError: the split has no such rows.
+            DataError: the split has no such rows, or is not augmented.
         """
         rows = len(self._data.split(split))
+        if epochs and not (split == "train" and self.augments):
+            raise DataError(
+                Diagnostic(
+                    "--epochs",
+                    f"the {split} split is not augmented",
+                    expected="--split train of data with augment, such as "
+                    "data.augment.flip=horizontal",
+                    origin="command line",
+                    code="usage",
+                )
+            )
         if first >= rows:
             raise DataError(
                 Diagnostic(
@@ -79,7 +102,20 @@ class OpenedData:
             )
         parts = getattr(self._config.data, "parts", {"": self._config.data})
         is_text = all(isinstance(part, TextConfig) for part in parts.values())
-        return shown_rows(self._data, split, slice(first, stop), is_text=is_text)
+        return shown_rows(
+            self._data,
+            split,
+            slice(first, stop),
+            is_text=is_text,
+            epochs=epochs,
+            seed=self._config.seed,
+        )
+
+    @property
+    def augments(self) -> bool:
+        """Training rows are changed at random."""
+        train = self._data.train
+        return isinstance(train, AugmentedSource) and train.augments
 
     def contents(self) -> DataContents:
         """What the page shows; the speed, if it was measured before."""
@@ -87,7 +123,9 @@ class OpenedData:
             name=self._config.name,
             statistics=self.statistics(("train", "eval")),
             checks=self.checks(),
-            rows=self.shown("train", 0, _SHOWN),
+            rows=self.shown("train", 0, _SHOWN // _EPOCHS, epochs=_EPOCHS)
+            if self.augments
+            else self.shown("train", 0, _SHOWN),
             speed=self.speed() if self.speed.cache_info().currsize else None,
         )
 

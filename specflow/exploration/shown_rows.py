@@ -10,6 +10,8 @@ import numpy.typing as npt
 from specflow.columns import FittedColumns
 from specflow.data import Data, RawRows
 from specflow.data.array_tree import named_leaves
+from specflow.data.row_draws import AugmentedSource, RowDraws
+from specflow.data.source import Source
 from specflow.exploration.split_columns import class_names
 from specflow.runtime.formatting import columns as aligned
 from specflow.runtime.formatting import short
@@ -43,6 +45,8 @@ class ShownRow:
     """Key path of a label -> name of its class."""
     is_text: bool = False
     """Integers are bytes of text."""
+    epoch: int | None = None
+    """Epoch whose augmentation the features have; None: they have none."""
 
     def _plain_raw(self) -> dict[str, Any]:
         return {
@@ -58,6 +62,7 @@ class ShownRow:
 
         return {
             "row": self.row,
+            **({} if self.epoch is None else {"epoch": self.epoch}),
             **({"place": self.place} if self.place else {}),
             **(
                 {"ids": {n: np.asarray(v).tolist() for n, v in self.ids.items()}}
@@ -76,7 +81,13 @@ class ShownRow:
 
 
 def shown_rows(
-    data: Data, split: str, rows: slice, *, is_text: bool = False
+    data: Data,
+    split: str,
+    rows: slice,
+    *,
+    is_text: bool = False,
+    epochs: int = 0,
+    seed: int = 0,
 ) -> list[ShownRow]:
     """Reads some rows of a split.
 
@@ -85,9 +96,45 @@ def shown_rows(
         split: `train`, `eval` or `test`.
         rows: numbers of the rows, in the order of the split.
         is_text: integers are bytes of text, as of `data=text`.
+        epochs: number of first epochs of a training run as whose rows each one is
+            shown, augmented; 0: it is shown once, as it is.
+        seed: of that run.
     """
     source = data.split(split)
     numbers = range(len(source))[rows]
+    plain = _read(data, source, numbers, is_text=is_text)
+    if not epochs:
+        return plain
+    assert isinstance(source, AugmentedSource)
+    ids = np.array(numbers)
+    shown: list[list[ShownRow]] = []
+    for epoch in range(epochs):
+        draws = RowDraws(seed, np.full_like(ids, epoch), ids)
+        taken = named_leaves(*source.take_augmented(ids, draws))
+        shown.append(
+            [
+                _augmented(row, _of_row(taken, "features", index), epoch)
+                for index, row in enumerate(plain)
+            ]
+        )
+    return [row for of_row in zip(*shown, strict=True) for row in of_row]
+
+
+def _augmented(
+    row: ShownRow, features: Mapping[str, npt.NDArray[Any]], epoch: int
+) -> ShownRow:
+    """The row with the features of an epoch, in place of those of its columns too."""
+    by_column = {
+        name: features.get(f"features.{name}", part)
+        for name, part in row.by_column.items()
+    }
+    return dataclasses.replace(row, features=features, by_column=by_column, epoch=epoch)
+
+
+def _read(
+    data: Data, source: Source, numbers: range, *, is_text: bool
+) -> list[ShownRow]:
+    """Reads rows as they are."""
     taken = named_leaves(*source.take(slice(numbers.start, numbers.stop)))
     raw: Mapping[str, Sequence[Any]] = {}
     by_column: Sequence[tuple[str, Any]] = ()
@@ -116,6 +163,7 @@ def shown_rows(
 def as_text(row: ShownRow) -> str:
     """Returns a row as lines of text."""
     head = f"row {row.row}" + (f" ({row.place})" if row.place else "")
+    head += "" if row.epoch is None else f"  epoch {row.epoch}"
     head += "".join(f"  {name} {value}" for name, value in row.ids.items())
     for path, label in row.labels.items():
         name = f" ({row.names[path]})" if path in row.names else ""

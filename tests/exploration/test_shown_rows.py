@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from specflow.cli.main import main
+from specflow.compose import compose
 from specflow.config.sections.table import TableConfig
 from specflow.data import build_data
+from specflow.data.plan import BatchPlan
 from specflow.exploration.shown_rows import shown_rows
 from tests.compose.conftest import golden
+from tests.data.images.image_files import write_folder
 from tests.exploration.planted_table import SETTINGS, clean_rows, write_csv
 
 __all__ = ["golden"]
@@ -92,3 +95,31 @@ def test_rows_behind_the_last_are_an_error(table, capsys):
     assert "argument --rows: got '5:5'" in capsys.readouterr().err
     assert main(["data", "show", *table, "--split", "test"]) == 2
     assert "data-empty" in capsys.readouterr().err
+
+
+def test_rows_of_epochs_are_those_of_training(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path / "photos", each=8)
+    images = ("experiment=images", "data.root=photos", "seed=5")
+    changes = "data.augment={crop: {padding: 2}, color: {brightness: 0.4}}"
+    shown = ("data", "show", *images, "--rows", "3:6", "--epochs", "2", "--json")
+    assert main([*shown, changes]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [(row["row"], row["epoch"]) for row in rows] == [
+        (row, epoch) for row in (3, 4, 5) for epoch in (0, 1)
+    ]
+    data = build_data(compose([*images, changes]).config.data)
+    plan = BatchPlan(data.train, len(data.train), seed=5)
+    for shown_row in rows:
+        (ids,) = plan.row_ids(shown_row["epoch"], 1)
+        features, _ = plan.rows(shown_row["epoch"], 1)
+        trained = features["image"][0][ids.tolist().index(shown_row["row"])]
+        image = np.array(shown_row["features"]["features.image"], np.float32)
+        np.testing.assert_array_equal(image, trained)
+    assert main(["data", "check", *images, changes, "--output", "page.html"]) == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "row 3, epoch 2: cat" in page
+    capsys.readouterr()
+    assert main([*shown[:-1]]) == 2
+    error = "--epochs: the train split is not augmented"
+    assert error in capsys.readouterr().err

@@ -167,6 +167,11 @@ class ImageSource:
         """All images are decoded and in memory."""
         return isinstance(self._source, PixelSource) and self._source.is_held
 
+    @property
+    def augments(self) -> bool:
+        """Changes of training rows are declared."""
+        return any(settings.changes for settings in self._augment.values())
+
     def take(self, rows: Rows) -> tuple[Tree, Tree]:
         """Returns features and labels of some rows.
 
