@@ -2,7 +2,7 @@
 
 import functools
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,7 @@ def evaluate(
     estimator.check_labels()
     source = data.split(split)
     sets = data.sets if split == "eval" else {}
+    parts = data.eval_parts if split == "eval" else ()
     return evaluate_and_print(
         estimator,
         lambda: source,
@@ -57,6 +58,7 @@ def evaluate(
         step=step,
         sets={name: functools.partial(data.split, name) for name in sets},
         class_names=class_names_of(existing_run(composed.run or "").columns),
+        parts=parts,
     )
 
 
@@ -68,6 +70,7 @@ def evaluate_and_print(
     step: CheckpointStep,
     sets: Mapping[str, Callable[..., Any]] = types.MappingProxyType({}),
     class_names: ClassNames | None = None,
+    parts: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Evaluates a checkpoint, prints its metrics and closes the estimator.
 
@@ -78,15 +81,22 @@ def evaluate_and_print(
         step: of the checkpoint.
         sets: give further data, reported apart, by name.
         class_names: number of classes -> names for the rows of a matrix.
+        parts: sets whose rows are those of `input_fn`: they are evaluated once.
 
     Returns:
         The metrics, with `loss` and `global_step`.
     """
-    metrics = estimator.evaluate(
+    metrics: dict[str, Any] = {}
+    by_set: dict[str, dict[str, Any]] = {}
+    if parts and steps is None and estimator.config.eval_loss == "examples":
+        metrics, by_set = estimator.evaluate_parts(
+            {name: sets[name] for name in parts}, checkpoint_step=step
+        )
+    metrics = metrics or estimator.evaluate(
         input_fn, steps=steps, checkpoint_step=step, record=False
     )
     for name, rows in sets.items():
-        others = estimator.evaluate(
+        others = by_set.get(name) or estimator.evaluate(
             rows, steps=steps, checkpoint_step=metrics["global_step"], record=False
         )
         del others["global_step"]

@@ -26,6 +26,7 @@ from specflow.data.records import (
     record_files,
     record_paths,
 )
+from specflow.data.repeated_batches import batch_count, repeated_batches
 from specflow.data.reused_iterators import TrackedIterator, track_iterator
 from specflow.data.source import (
     ArraySource,
@@ -68,6 +69,7 @@ __all__ = [
     "TrainInput",
     "as_source",
     "as_train_batches",
+    "batch_count",
     "block_digests",
     "build_data",
     "check_range",
@@ -82,6 +84,7 @@ __all__ = [
     "read_retried",
     "record_files",
     "record_paths",
+    "repeated_batches",
     "row_digests",
     "row_forms",
     "track_iterator",

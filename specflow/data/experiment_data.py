@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from specflow.columns import FittedColumns
 from specflow.data.array_tree import named_leaves
 from specflow.data.data_files import DataFiles
+from specflow.data.joined_source import JoinedSource
 from specflow.data.source import Source
 from specflow.diagnostics.errors import DataError, Diagnostic, did_you_mean, nearest
 from specflow.runtime.typing import describe
@@ -84,6 +85,13 @@ class Data:
     def evaluated(self) -> dict[str, Source]:
         """All rows to evaluate on while training: those of `eval`, then the sets."""
         return {"eval": self.eval, **self.sets}
+
+    @property
+    def eval_parts(self) -> tuple[str, ...]:
+        """Names of the sets that are the parts of the rows of `eval`; empty: none."""
+        parts = self.eval.parts if isinstance(self.eval, JoinedSource) else {}
+        are_sets = all(self.sets.get(name) is part for name, part in parts.items())
+        return tuple(parts) if are_sets else ()
 
     def split(self, name: str) -> Source:
         """Rows of a split, in their own order.

@@ -5,6 +5,7 @@ from typing import Any
 
 from specflow.config.epochs import EpochLength
 from specflow.data.input_kinds import as_source
+from specflow.data.repeated_batches import RepeatedBatches
 from specflow.data.row_order import epoch_rows
 from specflow.diagnostics.errors import DataError, Diagnostic
 
@@ -27,12 +28,15 @@ def epoch_length(
         place: the place in the input at that step, as a checkpoint has it.
 
     Returns:
-        None for an iterable of batches: only its end says how long it is.
+        None for an iterable of batches: only its end says how long it is. Epochs of
+        `RepeatedBatches` count batches, each as `batch_size` rows.
 
     >>> import numpy as np
     >>> epoch_length({"x": np.zeros([10, 3])}, batch_size=4)
     EpochLength(rows=10, batch_size=4, first_row=0)
     """
+    if isinstance(value, RepeatedBatches):
+        return EpochLength(value.count * batch_size, batch_size)
     source = as_source(value)
     if source is None:
         return None
@@ -55,7 +59,8 @@ def no_epochs(where: str, value: Any) -> DataError:
             where,
             f"got {value}, and the training input is an iterable of batches: how many "
             "it has is not known before its end",
-            expected="a number of steps, or arrays or a Source as the input",
+            expected="a number of steps, or arrays, a Source, or an iterable with a "
+            "length (len()) as the input",
             hint="A call to train without steps ends with the input: call it once for "
             "each epoch.",
             code="epochs",

@@ -40,6 +40,7 @@ def declared_specs(
         early_stopping=build_stopping_rule(stopping),
         sets={name: functools.partial(_same, rows) for name, rows in data.sets.items()},
         at_start=loop.eval_at_start,
+        parts=data.eval_parts,
     )
     steps = loop.known_steps
     training = TrainSpec(

@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,47 @@ class EvaluateMethods(EstimatorParts):
                 self._write_record()
             record_in(self.config, History(self.model_dir, name), step, metrics)
         return metrics
+
+    def evaluate_parts(
+        self,
+        parts: Mapping[str, InputFn],
+        *,
+        checkpoint_step: CheckpointStep = None,
+    ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+        """Computes the metrics of several inputs, and of all their rows together.
+
+        Args:
+            parts: name -> function that returns an input. Each row is evaluated once.
+            checkpoint_step: see `evaluate`.
+
+        Returns:
+            The metrics of all rows, empty if hooks or host calls of the spec see the
+            batches; and name -> metrics of a part. All with `global_step`.
+        """
+        check_functions(**dict(parts))
+        self._report_untrained(None, "evaluate")
+        values = {
+            name: self._learned_from(self._input(input_fn, Mode.EVAL), Mode.EVAL)
+            for name, input_fn in parts.items()
+        }
+        step, state = self._states.to_evaluate(checkpoint_step, None)
+        results: dict[str, dict[str, Any]] = {}
+        accumulated: list[EvalProgress] = []
+        for name, value in values.items():
+            progress = EvalProgress()
+            results[name] = self._evaluate(
+                lambda value=value: value,
+                state,
+                step,
+                None,
+                shown=True,
+                progress=progress,
+            )
+            accumulated.append(progress)
+        if any(progress.is_observed for progress in accumulated):
+            return {}, results
+        whole = loop.merged(accumulated, loss=self.config.eval_loss).metrics
+        return whole | {"global_step": step}, results
 
     def _evaluate(
         self,

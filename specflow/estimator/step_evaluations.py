@@ -303,12 +303,35 @@ class Evaluations:
         self._progress = None
         if at != step:
             progress, finished = EvalProgress(), {}
-        for name in (_OWN, *self._spec.sets):
+        parts: list[EvalProgress] = []
+        """Finished evaluations of the parts, which come first."""
+        for name in dict.fromkeys([*self._parts, _OWN, *self._spec.sets]):
             if name in finished:
                 continue
-            finished[name] = self._measured_set(name, step, state, progress, finished)
+            if name == _OWN and (whole := self._merged(parts)):
+                finished[name] = whole | {"global_step": step}
+                continue
+            finished[name], progress = self._measured_set(
+                name, step, state, progress, finished
+            )
+            if name in self._parts:
+                parts.append(progress)
             progress = EvalProgress()
         return {name: finished[name] for name in (_OWN, *self._spec.sets)}
+
+    @property
+    def _parts(self) -> Sequence[str]:
+        """Sets that are parts of the input of the spec; empty: all are evaluated."""
+        by_rows = self._spec.steps is None and self._config.eval_loss == "examples"
+        return self._spec.parts if by_rows and not self._spec.hooks else ()
+
+    def _merged(self, parts: Sequence[EvalProgress]) -> dict[str, Any] | None:
+        """Metrics of the input of the spec by those of its parts; None: not so."""
+        if not parts or len(parts) < len(self._parts):
+            return None  # It was stopped: those before are not known.
+        if any(part.is_observed for part in parts):
+            return None
+        return loop.merged(parts).metrics
 
     def _measured_set(
         self,
@@ -317,21 +340,17 @@ class Evaluations:
         state: TrainState,
         progress: EvalProgress,
         finished: _BySet,
-    ) -> dict[str, Any]:
-        """Returns the metrics of one set.
+    ) -> tuple[dict[str, Any], EvalProgress]:
+        """Returns the metrics of one set, and what they were computed of.
 
         Raises:
             EvaluationStopped: it is requested to stop.
         """
         while True:
             try:
-                return self._evaluate(
-                    None if name == _OWN else name,
-                    step,
-                    state,
-                    progress,
-                    self._spec_hooks_found,
-                )
+                of_set = None if name == _OWN else name
+                found = self._spec_hooks_found
+                return self._evaluate(of_set, step, state, progress, found), progress
             except OutdatedProgressError as error:
                 _LOG.warning("the evaluation of step %d begins anew: %s", step, error)
                 progress = EvalProgress()

@@ -35,7 +35,8 @@ class TrainSpec:
         saving_listeners: objects with any of begin, before_save, after_save, end.
         max_epochs: passes over the rows after which training ends, in place of
             `max_steps`: the first step that completes them; fractions are allowed. The
-            input has to have a length: arrays or a source.
+            input has to have a length: arrays, a source, or an iterable of batches with
+            a `len()`, which is repeated.
 
     Raises:
         SpecError: (also a TypeError or ValueError) A field has a wrong type or value.
@@ -96,6 +97,9 @@ class EvalSpec:
             which rules, exporters and the best checkpoint read, they are
             `<name>/<metric>`.
         at_start: whether the initial state is evaluated too, before the first step.
+        parts: names of sets whose rows, one set after another, are those of `input_fn`:
+            each row is evaluated once, and the results are merged. With `steps` or
+            hooks all inputs are evaluated as they are.
 
     Raises:
         SpecError: (also a TypeError or ValueError) A field has a wrong type or value.
@@ -132,6 +136,7 @@ class EvalSpec:
     early_stopping: StoppingRule | None = None
     sets: Mapping[str, InputFn] = dataclasses.field(default_factory=dict)
     at_start: bool = False
+    parts: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         diagnostics = [
@@ -236,6 +241,11 @@ def _set_diagnostics(spec: EvalSpec) -> list[Diagnostic]:
         if not callable(input_fn):
             expected = "a function that gives the input"
             diagnostics.append(_kind_diagnostic(f"sets[{name!r}]", input_fn, expected))
+    diagnostics += [
+        _diagnostic("parts", name, f"names of sets: {', '.join(spec.sets) or 'none'}")
+        for name in spec.parts
+        if name not in spec.sets
+    ]
     return diagnostics
 
 

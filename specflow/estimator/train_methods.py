@@ -11,8 +11,9 @@ from specflow.config.base import MOST_STEPS
 from specflow.config.epochs import EpochLength
 from specflow.config.run_config import RunConfig
 from specflow.contract import Mode
-from specflow.data import track_iterator
+from specflow.data import batch_count, repeated_batches, track_iterator
 from specflow.diagnostics.errors import ConfigError, Diagnostic
+from specflow.distributed import collectives
 from specflow.estimator.end_of_training import stop_of
 from specflow.estimator.estimator_arguments import (
     checked_hooks,
@@ -81,7 +82,8 @@ class TrainMethods(EvaluateMethods, ExportMethods):
             max_steps: step at which to stop, counted over all calls.
             epochs: passes over the rows of the input to take from the newest checkpoint
                 on, with their last step rounded up: `1`, `0.5`. The input has to have a
-                length: arrays or a source.
+                length: arrays, a source, or an iterable of batches with a `len()`,
+                which is repeated.
             max_epochs: likewise, counted over all calls. If none of the four is set,
                 trains until the data ends; arrays and sources do not end.
             hooks: objects with any of begin, before_step, after_step, end.
@@ -106,7 +108,8 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         _check_saving(spec, self.config)
         self.check_labels()
         if not self._is_past(max_steps):
-            run_alone(self._train(spec, stop_at))
+            counts_epochs = epochs is not None or max_epochs is not None
+            run_alone(self._train(spec, stop_at, repeats=counts_epochs))
         return self
 
     def train_and_evaluate(
@@ -193,6 +196,7 @@ class TrainMethods(EvaluateMethods, ExportMethods):
                 ),
                 max_epochs=train_spec.max_epochs,
             ),
+            repeats=train_spec.max_epochs is not None,
             evaluations=evaluations,
             on_start=on_start,
             report=report,
@@ -294,24 +298,36 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         spec: TrainSpec,
         stop_at: Callable[[int, EpochLength | None], int | None],
         *,
+        repeats: bool,
         evaluations: Evaluations | None = None,
         on_start: Callable[[int], Mapping[str, Stateful] | None] | None = None,
         report: loop.MetricsCallback | None = None,
         progress: Callable[[int, float], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> DeviceLoops[tuple[int, TrainState]]:
-        """Opens the training input and runs one call to train."""
+        """Opens the training input and runs one call to train.
+
+        Where it counts epochs (`repeats`), an iterable with a length is repeated.
+        """
+
+        def open_input() -> Any:
+            value = self._input(spec.input_fn, Mode.TRAIN)
+            return repeated_batches(value) if repeats else value
+
         hooks = checked_hooks(spec.hooks)
         listeners = checked_listeners(spec.saving_listeners)
         if self.config.saves:
             self._write_record()
-        value = track_iterator(self._input(spec.input_fn, Mode.TRAIN))
+        value = track_iterator(open_input())
+        if repeats and collectives.process_count() > 1:
+            batches = {"batches of the training input": str(batch_count(value))}
+            collectives.check_equal("data", batches)
         if self._batch is None:
             self._batch, value = train_form(
                 value, self._batch_sizes[Mode.TRAIN], self._batch_share
             )
         call = TrainCall(
-            open_input=lambda: self._input(spec.input_fn, Mode.TRAIN),
+            open_input=open_input,
             form=self._batch,
             stop_at=stop_at,
             hooks=hooks,

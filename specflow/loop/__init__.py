@@ -6,7 +6,7 @@ from specflow.loop.eval_progress import (
     EvaluationStopped,
     OutdatedProgressError,
 )
-from specflow.loop.evaluate import EvalResult, evaluate, pooled, predict
+from specflow.loop.evaluate import EvalResult, evaluate, merged, pooled, predict
 from specflow.loop.hooks import StopTraining, call_hooks, state_methods
 from specflow.loop.loop_length import LoopLengthEstimator
 from specflow.loop.profile import Profile
@@ -45,6 +45,7 @@ __all__ = [
     "encoded",
     "evaluate",
     "every_steps",
+    "merged",
     "pooled",
     "predict",
     "state_methods",

@@ -45,6 +45,8 @@ class EvalProgress:
         """States of the metrics."""
         self.is_resumable = True
         """False if hooks or host calls would miss the batches before the stop."""
+        self.is_observed = False
+        """True if hooks or host calls saw the batches."""
         self._setup: dict[str, Any] = {}
         self._program: str | None = None
 

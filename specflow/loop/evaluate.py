@@ -23,7 +23,7 @@ from specflow.loop.hooks import StopTraining, call_hooks, state_methods
 from specflow.loop.state_values import decoded, names_in
 from specflow.metrics import MetricTable
 
-__all__ = ["EvalResult", "evaluate", "pooled", "predict"]
+__all__ = ["EvalResult", "evaluate", "merged", "pooled", "predict"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -121,6 +121,7 @@ def evaluate(
                 if on_spec_hooks is not None:
                     on_spec_hooks(spec.evaluation_hooks)
                 hooks.extend(spec.evaluation_hooks)
+                progress.is_observed = bool(hooks) or spec.host_call is not None
                 call_hooks(hooks, "begin", 0)
             call_hooks(hooks, "before_step", len(losses))
             out = program.evaluate(state, features, labels, masks[form])
@@ -179,14 +180,35 @@ def pooled(
     Raises:
         ValueError: the evaluations have other metrics.
     """
-    names, table, whole = names_in(own.table.states), MetricTable(), EvalProgress()
-    for value in stored:
-        part = EvalProgress.from_json(value)
+    names = names_in(own.table.states)
+
+    def part(value: Mapping[str, Any]) -> EvalProgress:
+        progress = EvalProgress.from_json(value)
+        states = decoded(value["metrics"], names)
+        progress.table = MetricTable()
+        progress.table.update({name: states[name] for name in own.table.states})
+        return progress
+
+    return merged(map(part, stored), loss=loss)
+
+
+def merged(
+    parts: Iterable[EvalProgress],
+    *,
+    loss: Literal["examples", "batches"] = "examples",
+) -> EvalResult:
+    """Computes the metrics over the rows of several evaluations, as if of one.
+
+    Args:
+        parts: accumulators of finished evaluations, in the order of their rows.
+        loss: see `evaluate`.
+    """
+    table, whole = MetricTable(), EvalProgress()
+    for part in parts:
         whole.losses += part.losses
         whole.counts += part.counts
         whole.mean_losses += part.mean_losses
-        states = decoded(value["metrics"], names)
-        table.update({name: states[name] for name in own.table.states})
+        table.update(part.table.states)
     mean = _mean_loss(whole, loss)
     return EvalResult(sum(whole.counts), {"loss": mean, **table.compute()})
 

@@ -74,6 +74,8 @@ def test_data_knows_the_digest_of_every_file_that_it_reads(folder):
 def test_a_file_may_be_renamed_and_a_set_may_get_other_files():
     run = DataFiles({"a": "1", "b": "2"}, {"night": "3", "dusk": "4"})
     assert not run.changes(DataFiles({"c": "1", "b": "2"}, {"noon": "9", "dusk": "4"}))
+    swapped = run.changes(DataFiles({"a": "2", "b": "1"}))
+    assert [each.where for each in swapped] == ["a", "b"]
     found = run.changes(DataFiles({"a": "1", "b": "9"}, {"night": "0"}))
     assert [(each.where, each.problem) for each in found] == [
         ("b", "has changed since the run was trained"),

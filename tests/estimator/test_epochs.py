@@ -49,10 +49,32 @@ def test_an_iterable_has_no_epochs(line, name):
         line().train(batches, **{name: 2})
     assert str(error.value) == (
         f"{name}: got 2, and the training input is an iterable of batches: how many it "
-        "has is not known before its end. Expected a number of steps, or arrays or a "
-        "Source as the input. A call to train without steps ends with the input: call "
-        "it once for each epoch."
+        "has is not known before its end. Expected a number of steps, or arrays, a "
+        "Source, or an iterable with a length (len()) as the input. A call to train "
+        "without steps ends with the input: call it once for each epoch."
     )
+
+
+def test_a_list_of_batches_is_repeated_by_epochs(line, tmp_path):
+    whole, parts = line(), line(model_dir=tmp_path / "parts")
+    whole.train(lambda: list(batches()) * 3, max_steps=10)  # 4 batches a pass.
+    for epochs, step in ((1, 4), (1.5, 6), (2.5, 10)):
+        parts.train(lambda: list(batches()), max_epochs=epochs)
+        assert parts.latest_step() == step
+    weights = [each.checkpoints.arrays()["params/w"] for each in (whole, parts)]
+    np.testing.assert_array_equal(*weights)
+    parts.train(lambda: list(batches()), epochs=0.5)
+    assert parts.latest_step() == 12
+
+
+def test_evaluations_by_epochs_of_a_list_of_batches(line):
+    steps = []
+    line().train_and_evaluate(
+        sf.TrainSpec(lambda: list(batches()), max_epochs=2),
+        sf.EvalSpec(arrays, every_steps="1 epoch"),
+        report=lambda step, split, _: steps.append(step) if split == "eval" else None,
+    )
+    assert steps == [4, 8]
 
 
 def test_triggers_by_epochs_of_an_iterable_are_refused(line):

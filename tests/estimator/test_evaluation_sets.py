@@ -126,6 +126,47 @@ def test_each_set_has_its_own_history(tmp_path):
         assert [row["auc"] for row in rows] == [each["auc"] for _, each in expected]
 
 
+@pytest.mark.parametrize("stopped_at", [None, 1, 4, 6])
+def test_the_rows_of_parts_are_evaluated_once_and_merged(tmp_path, stopped_at):
+    parts = {"first": (X[:9], Y[:9]), "second": (X[9:], Y[9:])}
+
+    def trained(stopper):
+        with_parts = estimator_in(tmp_path)
+        metrics, _ = with_parts.train_and_evaluate(
+            sf.TrainSpec(lambda: ({"x": X}, Y), max_steps=2),
+            sf.EvalSpec(
+                stopper.of(X, Y),
+                steps=None,
+                every_steps=2,
+                sets={name: stopper.of(*rows) for name, rows in parts.items()},
+                parts=list(parts),
+            ),
+            should_stop=stopper,
+        )
+        return metrics, with_parts
+
+    metrics, estimator = trained(first := Batches(stopped_at))
+    if stopped_at is None:
+        assert first.read == 3 + 4  # Batches of 9 and 15 rows, and none of all 24.
+    else:
+        assert metrics == {"global_step": 2}
+        metrics, estimator = trained(Batches())
+    alone = estimator.evaluate(lambda: ({"x": X}, Y), record=False)
+    # Equal but for float32 sums within a batch: the parts end in batches of their own.
+    assert {k: v for k, v in metrics.items() if "/" not in k} == pytest.approx(alone)
+    of_first = estimator.evaluate(lambda: ({"x": X[:9]}, Y[:9]), record=False)
+    assert metrics["first/auc"] == of_first["auc"]
+    inputs = {name: lambda x=x, y=y: ({"x": x}, y) for name, (x, y) in parts.items()}
+    whole, each = estimator.evaluate_parts(inputs)
+    assert whole == pytest.approx(alone)
+    assert each["first"] == of_first
+
+
+def test_parts_are_names_of_sets():
+    with pytest.raises(ValueError, match=r"parts: got 'frist'\. Expected names"):
+        sf.EvalSpec(lambda: None, sets={"first": lambda: None}, parts=["frist"])
+
+
 @pytest.mark.parametrize("at", [1, 4, 7, 9, 10, 13])
 def test_an_evaluation_that_is_stopped_in_any_set_continues_there(tmp_path, at):
     """13 batches: 6 of the input, then 3 and 4 of the sets; none is computed twice."""

@@ -24,9 +24,9 @@ def changed_files(
     """
     digests, known_digests = set(files.values()), set(recorded.values())
     for name, digest in files.items():
-        if digest in known_digests:
-            continue
         known = name in recorded
+        if recorded[name] == digest if known else digest in known_digests:
+            continue
         yield Diagnostic(
             name,
             "has changed since the run was trained"
