@@ -26,7 +26,7 @@ from specflow.data.records import (
     record_files,
     record_paths,
 )
-from specflow.data.repeated_batches import batch_count, repeated_batches
+from specflow.data.repeated_batches import RepeatedBatches, repeated_batches
 from specflow.data.reused_iterators import TrackedIterator, track_iterator
 from specflow.data.source import (
     ArraySource,
@@ -59,6 +59,7 @@ __all__ = [
     "RecordFile",
     "RecordSource",
     "Records",
+    "RepeatedBatches",
     "RowSpec",
     "Share",
     "Source",
@@ -69,7 +70,6 @@ __all__ = [
     "TrainInput",
     "as_source",
     "as_train_batches",
-    "batch_count",
     "block_digests",
     "build_data",
     "check_range",

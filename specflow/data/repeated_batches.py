@@ -5,7 +5,7 @@ from typing import Any
 
 from specflow.data.input_kinds import as_source
 
-__all__ = ["RepeatedBatches", "batch_count", "repeated_batches"]
+__all__ = ["RepeatedBatches", "repeated_batches"]
 
 
 class RepeatedBatches:
@@ -34,14 +34,8 @@ class RepeatedBatches:
                 yield batch
 
 
-def batch_count(value: Any) -> int | None:
-    """Number of batches of an iterable; None: it is none, or does not know.
-
-    >>> batch_count([1, 2]), batch_count(iter([1, 2]))
-    (2, None)
-    """
-    if isinstance(value, RepeatedBatches):
-        return value.count
+def _batch_count(value: Any) -> int | None:
+    """Number of batches of an iterable; None: it is none, or does not know."""
     # An iterator gives its batches once.
     if not hasattr(value, "__iter__") or hasattr(value, "__next__"):
         return None
@@ -54,5 +48,5 @@ def batch_count(value: Any) -> int | None:
 
 def repeated_batches(value: Any) -> Any:
     """Repeats an iterable with a length; any other input is returned as it is."""
-    count = batch_count(value)
+    count = _batch_count(value)
     return value if count is None else RepeatedBatches(value, count)

@@ -266,12 +266,7 @@ class Evaluations:
         self._started_s = time.monotonic()
         measured = self._measured(step, state)
         own = measured.pop(_OWN)
-        self.metrics = own | {
-            f"{name}/{metric}": value
-            for name, metrics in measured.items()
-            for metric, value in metrics.items()
-            if metric != "global_step"
-        }
+        self.metrics = own | _of_sets(measured)
         check_judged_metrics(self.metrics, self._spec, self._config)
         self.step, self._was_final = step, is_final
         with collectives.raise_on_all():  # Only process 0 writes.
@@ -303,35 +298,19 @@ class Evaluations:
         self._progress = None
         if at != step:
             progress, finished = EvalProgress(), {}
-        parts: list[EvalProgress] = []
-        """Finished evaluations of the parts, which come first."""
-        for name in dict.fromkeys([*self._parts, _OWN, *self._spec.sets]):
+        parts = _parts_of(self._spec, self._config)
+        of_parts: list[EvalProgress] = []
+        for name in dict.fromkeys([*parts, _OWN, *self._spec.sets]):
             if name in finished:
                 continue
-            if name == _OWN and (whole := self._merged(parts)):
-                finished[name] = whole | {"global_step": step}
+            if name == _OWN and parts and _can_merge(parts, of_parts):
+                finished[name] = loop.merged(of_parts).metrics | {"global_step": step}
                 continue
-            finished[name], progress = self._measured_set(
-                name, step, state, progress, finished
-            )
-            if name in self._parts:
-                parts.append(progress)
+            measured = self._measured_set(name, step, state, progress, finished)
+            finished[name], progress = measured
+            of_parts += [progress] if name in parts else []
             progress = EvalProgress()
         return {name: finished[name] for name in (_OWN, *self._spec.sets)}
-
-    @property
-    def _parts(self) -> Sequence[str]:
-        """Sets that are parts of the input of the spec; empty: all are evaluated."""
-        by_rows = self._spec.steps is None and self._config.eval_loss == "examples"
-        return self._spec.parts if by_rows and not self._spec.hooks else ()
-
-    def _merged(self, parts: Sequence[EvalProgress]) -> dict[str, Any] | None:
-        """Metrics of the input of the spec by those of its parts; None: not so."""
-        if not parts or len(parts) < len(self._parts):
-            return None  # It was stopped: those before are not known.
-        if any(part.is_observed for part in parts):
-            return None
-        return loop.merged(parts).metrics
 
     def _measured_set(
         self,
@@ -348,9 +327,9 @@ class Evaluations:
         """
         while True:
             try:
-                of_set = None if name == _OWN else name
                 found = self._spec_hooks_found
-                return self._evaluate(of_set, step, state, progress, found), progress
+                metrics = self._evaluate(name or None, step, state, progress, found)
+                return metrics, progress
             except OutdatedProgressError as error:
                 _LOG.warning("the evaluation of step %d begins anew: %s", step, error)
                 progress = EvalProgress()
@@ -372,6 +351,27 @@ class Evaluations:
             if newest == self.step:
                 return None  # Nothing was trained since: the export would be the same.
         return self._run_exporter(exporter, directory, self.metrics, is_final=is_final)
+
+
+def _parts_of(spec: EvalSpec, config: RunConfig) -> Sequence[str]:
+    """Sets that are the parts of the input of a spec; empty: it is evaluated itself."""
+    by_rows = spec.steps is None and config.eval_loss == "examples"
+    return spec.parts if by_rows and not spec.hooks else ()
+
+
+def _of_sets(measured: _BySet) -> dict[str, Any]:
+    """Metrics of sets as `<set>/<metric>`."""
+    return {
+        f"{name}/{metric}": value
+        for name, metrics in measured.items()
+        for metric, value in metrics.items()
+        if metric != "global_step"
+    }
+
+
+def _can_merge(names: Sequence[str], parts: Sequence[EvalProgress]) -> bool:
+    """Whether all parts are known, as none was evaluated before a stop or for hooks."""
+    return len(parts) == len(names) and not any(part.is_observed for part in parts)
 
 
 def _stored(step: int, progress: EvalProgress, finished: _BySet) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from specflow.data import (
     Batch,
     Chunk,
     DigestedSource,
+    RepeatedBatches,
     TrainInput,
     as_source,
     block_digests,
@@ -28,6 +29,7 @@ from specflow.distributed.side_channel import SideChannel
 __all__ = [
     "EvalTogether",
     "TrainTogether",
+    "agree_on_batches",
     "agree_on_form",
     "agree_on_rows",
     "meet_after_error",
@@ -75,6 +77,17 @@ def agree_on_form(split: str, form: Any) -> None:
             for path, leaf in flat
         }
         collectives.check_equal("data", facts)
+
+
+def agree_on_batches(value: Any) -> None:
+    """Checks that an input that is repeated has as many batches in all processes.
+
+    Raises:
+        ConfigError: they have different numbers of batches, and so epochs.
+    """
+    if isinstance(value, RepeatedBatches):
+        count = {"batches of the training input": value.count}
+        collectives.check_equal("data", count)
 
 
 def agree_on_rows(split: str, data: Any) -> bool:

@@ -11,9 +11,8 @@ from specflow.config.base import MOST_STEPS
 from specflow.config.epochs import EpochLength
 from specflow.config.run_config import RunConfig
 from specflow.contract import Mode
-from specflow.data import batch_count, repeated_batches, track_iterator
+from specflow.data import repeated_batches, track_iterator
 from specflow.diagnostics.errors import ConfigError, Diagnostic
-from specflow.distributed import collectives
 from specflow.estimator.end_of_training import stop_of
 from specflow.estimator.estimator_arguments import (
     checked_hooks,
@@ -26,6 +25,7 @@ from specflow.estimator.input_functions import BatchForm, InputFn, train_form
 from specflow.estimator.recovery import skip_repeated_steps
 from specflow.estimator.run_state import Stateful
 from specflow.estimator.step_evaluations import Evaluations
+from specflow.estimator.synchronized_inputs import agree_on_batches
 from specflow.estimator.train_actions import is_stop_requested
 from specflow.estimator.train_eval_specs import EvalSpec, TrainSpec, check_specs
 from specflow.estimator.train_recorder import TrainRecorder
@@ -104,12 +104,12 @@ class TrainMethods(EvaluateMethods, ExportMethods):
             steps=steps, max_steps=max_steps, epochs=epochs, max_epochs=max_epochs
         )
         max_steps = step_count(max_steps, "max_steps", most=MOST_STEPS)
-        spec = TrainSpec(input_fn, None, hooks, saving_listeners)
+        total = max_epochs if epochs is None else epochs
+        spec = TrainSpec(input_fn, None, hooks, saving_listeners, total)
         _check_saving(spec, self.config)
         self.check_labels()
         if not self._is_past(max_steps):
-            counts_epochs = epochs is not None or max_epochs is not None
-            run_alone(self._train(spec, stop_at, repeats=counts_epochs))
+            run_alone(self._train(spec, stop_at))
         return self
 
     def train_and_evaluate(
@@ -196,7 +196,6 @@ class TrainMethods(EvaluateMethods, ExportMethods):
                 ),
                 max_epochs=train_spec.max_epochs,
             ),
-            repeats=train_spec.max_epochs is not None,
             evaluations=evaluations,
             on_start=on_start,
             report=report,
@@ -298,30 +297,24 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         spec: TrainSpec,
         stop_at: Callable[[int, EpochLength | None], int | None],
         *,
-        repeats: bool,
         evaluations: Evaluations | None = None,
         on_start: Callable[[int], Mapping[str, Stateful] | None] | None = None,
         report: loop.MetricsCallback | None = None,
         progress: Callable[[int, float], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> DeviceLoops[tuple[int, TrainState]]:
-        """Opens the training input and runs one call to train.
-
-        Where it counts epochs (`repeats`), an iterable with a length is repeated.
-        """
+        """Opens the training input and runs one call to train."""
 
         def open_input() -> Any:
             value = self._input(spec.input_fn, Mode.TRAIN)
-            return repeated_batches(value) if repeats else value
+            return value if spec.max_epochs is None else repeated_batches(value)
 
         hooks = checked_hooks(spec.hooks)
         listeners = checked_listeners(spec.saving_listeners)
         if self.config.saves:
             self._write_record()
         value = track_iterator(open_input())
-        if repeats and collectives.process_count() > 1:
-            batches = {"batches of the training input": str(batch_count(value))}
-            collectives.check_equal("data", batches)
+        agree_on_batches(value)
         if self._batch is None:
             self._batch, value = train_form(
                 value, self._batch_sizes[Mode.TRAIN], self._batch_share
