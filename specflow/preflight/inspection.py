@@ -56,7 +56,7 @@ class Program:
     mode: str
     fits: bool
     needs: int | None
-    """Bytes on each chip; None if not reported."""
+    """Bytes on each chip, with `beside`; None if not reported."""
     available: int
     """Available bytes on each chip."""
     arguments: int
@@ -67,6 +67,9 @@ class Program:
     """Operations that are not counted in the FLOPs."""
     seconds: float
     """Compile time in seconds."""
+    beside: int = 0
+    """Bytes on each chip of the optimizer's state, which the program does not take, and
+    which stays there while training evaluates."""
     said: str = ""
     """Compiler's message if the program does not fit."""
     arrays: tuple[Array, ...] = ()
@@ -88,7 +91,9 @@ class Program:
     @property
     def temporaries(self) -> int | None:
         """Bytes of temporaries on each chip."""
-        return None if self.needs is None else max(0, self.needs - self.arguments)
+        if self.needs is None:
+            return None
+        return max(0, self.needs - self.beside - self.arguments)
 
 
 class Look:
@@ -178,6 +183,7 @@ class Look:
         flops, model = lowered.flops, lowered.model_flops
         common: dict[str, Any] = {
             "mode": mode,
+            "beside": state.bytes("optimizer") if mode == "eval" else 0,
             "flops": flops.total,
             "model_flops": model.total,
             "unknown": flops.unknown,
@@ -191,7 +197,7 @@ class Look:
             return Program(
                 **common,
                 fits=False,
-                needs=short.needs,
+                needs=None if short.needs is None else short.needs + common["beside"],
                 available=short.available or available,
                 arguments=state.bytes(),
                 said=short.text,
@@ -200,7 +206,8 @@ class Look:
         seconds = time.perf_counter() - before
         memory = compiled.memory_analysis()
         is_gpu = self.topology.chip.is_gpu
-        needs = needed(memory) if is_gpu else memory.peak_memory_in_bytes
+        alone = needed(memory) if is_gpu else memory.peak_memory_in_bytes
+        needs = alone + common["beside"]
         arguments = memory.argument_size_in_bytes
         hlo_error, collectives, arrays, calls = "", [], [], []
         try:
@@ -214,11 +221,12 @@ class Look:
             hlo_error = str(error).partition("\n")[0]
         # State is read, and written by training; temporaries are both.
         kept = state.bytes() * 2 if mode == "train" else state.bytes("parameters")
-        moved = kept + max(2 * max(0, needs - arguments), self._called(calls))
+        moved = kept + max(2 * max(0, alone - arguments), self._called(calls))
         return Program(
             **common,
-            # No error of the compiler for GPUs, however large the program is.
-            fits=not is_gpu or needs <= available,
+            # The compiler for TPUs knows the program alone; that for GPUs makes no
+            # error, however large the program is.
+            fits=needs <= available if is_gpu or common["beside"] else True,
             needs=needs,
             available=available,
             arguments=arguments,

@@ -113,6 +113,10 @@ def _chip_lines(report: Mapping[str, Any]) -> Iterator[str]:
             "gathered)"
         )
     yield f"on each {report.get('unit', 'chip'):<4} {', '.join(parts)}"
+    evaluation = report.get("programs", {}).get("eval")
+    if evaluation and evaluation.get("beside"):
+        size = human(evaluation["beside"])
+        yield f"in eval      optimizer {size} too, which stays while training evaluates"
     if "memory" in report:
         yield f"memory       {_memory(report['memory'])}"
 
