@@ -96,6 +96,8 @@ def absence_hint(path: str | os.PathLike[str]) -> str:
 def check_output_file(path: str | os.PathLike[str], where: str) -> None:
     """Raises for an output file that is a folder, or whose folder is missing.
 
+    A path with a separator at its end names a folder.
+
     Args:
         path: as the user wrote it.
         where: key or option of the path, for messages.
@@ -104,8 +106,9 @@ def check_output_file(path: str | os.PathLike[str], where: str) -> None:
         ConfigError: it is a folder, or its folder does not exist.
     """
     file = expanded(path, where)
+    names_folder = os.fspath(path).endswith(("/", os.sep))
     # `os.path` reports an unreadable path as absent; writing it raises the reason.
-    if os.path.isdir(file):
+    if names_folder or os.path.isdir(file):
         problem = f"'{path}' is a folder"
     elif os.path.exists(file) or os.path.isdir(
         folder := os.path.dirname(os.path.realpath(file))

@@ -9,6 +9,7 @@ import pytest
 
 from specflow.config.common.optimizer_fields import DecayingConfig
 from specflow.config.generated import common_optimizers, names, optax_optimizers
+from tests.generate.entry_points import outdated
 from tests.generate.optimizers import DEFAULTS, NOT_OFFERED
 from tests.generate.outputs import FOLDER, outputs
 
@@ -27,6 +28,17 @@ def test_generated_files_are_up_to_date(path):
 def test_the_folder_holds_generated_files_only():
     python = {path for path in FOLDER.glob("*.py") if path.name != "__init__.py"}
     assert python == outputs().keys()
+
+
+def test_kinds_that_the_installation_lacks_are_an_error():
+    installed = metadata.distribution("specflow-jax").entry_points
+    assert outdated(installed) is None
+    older = [one for one in installed if one.name != "tfrecord"]
+    assert outdated(older) == (
+        "error: the installed specflow has other entry points than pyproject.toml "
+        "(specflow.data: tfrecord), and kinds would be missing. Run pip install -e . "
+        "first."
+    )
 
 
 def test_lists_of_names_match_the_modules():

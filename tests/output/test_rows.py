@@ -227,6 +227,7 @@ def test_an_unknown_format_is_refused(output, format, message):
         ("file/x.csv", "cannot be written: the folder 'file' is a file"),
         ("link.csv", "cannot be written: the folder '{here}/nowhere' does not exist"),
         ("folder.csv", "is a folder"),
+        ("other.csv/", "is a folder"),
         ("", "is a folder"),
     ],
 )

@@ -82,6 +82,11 @@ def changes(
     >>> changes({"seed": 0, "loop": {"log_every": 1}},
     ...         {"seed": 1, "loop": {"log_every": 9}})
     [Change(key='seed', old='0', new='1')]
+
+    An empty mapping is no value of its own where the other config has keys in it:
+
+    >>> changes({"data": {"columns": {}}}, {"data": {"columns": {"age": "number"}}})
+    [Change(key='data.columns.age', old='absent', new='number')]
     """
     before, after = (
         {".".join(path): value for path, value in settings(config)}
@@ -96,6 +101,8 @@ def changes(
         if before.get(key, _ABSENT) != after.get(key, _ABSENT)
         and (not is_free(key) or (depends_on_steps and key in _ENDS))
         and not _is_same_path(before.get(key), after.get(key), folders)
+        and not _is_filled(key, before, after)
+        and not _is_filled(key, after, before)
     ]
 
 
@@ -106,6 +113,11 @@ def is_free(key: str) -> bool:
     (True, False)
     """
     return key in _FREE_KEYS or key.startswith(_FREE_SECTIONS)
+
+
+def _is_filled(key: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Returns whether a mapping is empty in one config, and has keys in the other."""
+    return one.get(key) == {} and any(name.startswith(f"{key}.") for name in other)
 
 
 def _is_same_path(old: Any, new: Any, folders: tuple[str, str] | None) -> bool:
