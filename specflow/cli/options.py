@@ -392,7 +392,8 @@ STARTING = (
         files=True,
         metavar="FILE",
         help="a table of your own to train on: CSV, TSV, JSON lines, Parquet or Arrow; "
-        "the kinds of its columns are inferred, and written for you to edit",
+        "the kinds of its columns are inferred, and written for you to edit. Or a "
+        "folder with a folder of images for each class",
     ),
     Option(
         "--labels",

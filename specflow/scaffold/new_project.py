@@ -26,7 +26,7 @@ _LONGEST = 40
 _OTHER_FOLDERS = ("conf", "data", "runs", "tests")
 """Folders of a project beside its package."""
 _LARGEST_COPY = 64 << 20
-"""Bytes up to which a table is copied into the project."""
+"""Bytes up to which a table, or all images, are copied into the project."""
 _VALUES = ("false", "inf", "nan", "no", "null", "off", "on", "true", "yes")
 """Words that are no text in YAML or in an override."""
 
@@ -41,7 +41,7 @@ class NewProject:
     files: tuple[Path, ...]
     """Files relative to the folder, in the order of their names."""
     notes: tuple[str, ...] = ()
-    """What was decided about a table."""
+    """What was decided about a table or images."""
 
 
 def write_project(
@@ -52,8 +52,9 @@ def write_project(
     Args:
         path: folder of the project, which is missing or empty; its last part is the
             name of the project.
-        table: file of rows to train on, with columns whose kinds are inferred; None:
-            the project has a package with a model and a data function.
+        table: file of rows to train on, with columns whose kinds are inferred, or
+            folder with a folder of images for each class; None: the project has a
+            package with a model and a data function.
         labels: column of labels of the table; None: the last one.
 
     Raises:
@@ -70,35 +71,91 @@ def write_project(
     values = {"name": name, "package": package}
     if table is None:
         return NewProject(folder, package, _write(folder, "code", values))
+    if expanded(table, "--from").is_dir():
+        files, notes = _with_images(folder, values, table, labels)
+    else:
+        files, notes = _with_table(folder, values, table, labels)
+    return NewProject(folder, package, files, notes)
+
+
+def _with_table(
+    folder: Path, values: dict[str, str], table: str, labels: str | None
+) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """Writes the project of a table; returns its files and notes."""
     from specflow.data.table.proposed_columns import proposed_table
     from specflow.scaffold.table_experiment import table_values
 
     proposed = proposed_table(table, labels, key="--from")
     source = expanded(table, "--from")
-    is_copied = source.stat().st_size <= _LARGEST_COPY
-    file = Path("data", source.name)
-    shown = file.as_posix() if is_copied else str(source.resolve())
-    values |= table_values(proposed, file=shown, copied=is_copied)
-    files = _write(folder, "table", values)
-    if is_copied:
-        with reported(folder / file, setting="folder"):
-            (folder / file).parent.mkdir(exist_ok=True)
-            shutil.copyfile(source, folder / file)
-        files = tuple(sorted((*files, file)))
     size = source.stat().st_size
-    return NewProject(
-        folder,
-        package,
-        files,
-        notes=(
-            f"{table} is copied to {shown}; the project reads the copy"
-            if is_copied
-            else f"{table} has {size >> 20:,} MiB and is not copied: the project "
-            f"reads {shown}",
-            f"{proposed.task} of {proposed.label.name}"
-            + ("" if labels else ", the last column; --labels names another"),
-            *proposed.notes,
-        ),
+    shown, copied = _place(source, size)
+    values |= table_values(proposed, file=shown, copied=bool(copied))
+    files = _write(folder, "table", values)
+    if copied:
+        with reported(folder / copied, setting="folder"):
+            (folder / copied).parent.mkdir(exist_ok=True)
+            shutil.copyfile(source, folder / copied)
+        files = tuple(sorted((*files, copied)))
+    notes = (
+        _copy_note(table, shown, size, copied),
+        f"{proposed.task} of {proposed.label.name}"
+        + ("" if labels else ", the last column; --labels names another"),
+        *proposed.notes,
+    )
+    return files, notes
+
+
+def _with_images(
+    folder: Path, values: dict[str, str], root: str, labels: str | None
+) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """Writes the project of a folder of classes of images."""
+    from specflow.scaffold.images_experiment import images_values, proposed_images
+
+    if labels is not None:
+        raise ConfigError(
+            Diagnostic(
+                "--labels",
+                f"is given, and {root} is a folder, whose folders are the classes",
+                expected="--labels with a table alone",
+                origin="command line",
+                code="usage",
+            )
+        )
+    source = expanded(root, "--from")
+    proposed = proposed_images(root, source, key="--from")
+    images = proposed.folder.images
+    size = sum((source / image).stat().st_size for image in images)
+    shown, copied = _place(source, size)
+    values |= images_values(proposed, root=shown, copied=bool(copied))
+    files = _write(folder, "images", values)
+    if copied:
+        for image in images:
+            with reported(folder / copied / image, setting="folder"):
+                (folder / copied / image).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source / image, folder / copied / image)
+        files = tuple(sorted((*files, copied)))
+    notes = (
+        _copy_note(root, shown, size, copied),
+        f"classification of {len(images):,} images of {len(proposed.classes)} classes, "
+        "by their folders",
+        *proposed.notes,
+    )
+    return files, notes
+
+
+def _place(source: Path, size: int) -> tuple[str, Path | None]:
+    """Path of the data as the experiment has it, and that of the copy, if small."""
+    if size > _LARGEST_COPY:
+        return str(source.resolve()), None
+    copied = Path("data", source.resolve().name)
+    return copied.as_posix(), copied
+
+
+def _copy_note(given: str, shown: str, size: int, copied: Path | None) -> str:
+    if copied:
+        return f"{given} is copied to {shown}; the project reads the copy"
+    return (
+        f"{given} has {size >> 20:,} MiB and is not copied: the project reads {shown}"
     )
 
 
