@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from specflow.config.sections.records import RecordsConfig
 from specflow.config.sections.table import RowsConfig
 from specflow.data import Data
 from specflow.distributed import collectives
@@ -45,7 +46,8 @@ def pool_folds(
         OutputError: a file cannot be written.
     """
     config = composed.config
-    if not isinstance(config.data, RowsConfig) or config.data.split.folds is None:
+    has_folds = isinstance(config.data, RowsConfig | RecordsConfig)
+    if not has_folds or config.data.split.folds is None:
         return None
     evaluation = FoldEvaluation(estimator, data.eval, config.loop.eval_steps)
     return collectives.on_process_zero(

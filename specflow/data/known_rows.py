@@ -74,8 +74,15 @@ def _rows_of_records(config: RecordsConfig) -> int | None:
         for part in ("eval", "test")
         if not config.named(part) and getattr(split, part)
     ]
-    if rows is None or (fractions and split.by == "group"):
+    if rows is None:
         return None
+    if split.folds is not None and config.fold is not None:
+        fractions = [split.test] if split.test and not config.named("test") else []
+    if (fractions or split.folds) and split.by not in ("random", "stratified"):
+        return None
+    if split.folds is not None and config.fold is not None:
+        divided = rows - sum(round(rows * fraction) for fraction in fractions)
+        return divided - len(range(config.fold, divided, split.folds))
     return rows - sum(round(rows * fraction) for fraction in fractions)
 
 

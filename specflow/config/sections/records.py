@@ -109,24 +109,32 @@ class RecordSplitConfig(Config):
     """Fraction of the records that are evaluated on, if no part is named."""
     test: Fraction = 0.0
     """Fraction of the records that only `--split test` reads."""
-    by: Literal["random", "group", "stratified"] = "random"
-    """Rule: `random` draws records; `group` keeps those of equal `field` together;
-    `stratified` draws equal fractions of every value of `field`."""
+    by: Literal["random", "hash", "group", "stratified", "time", "column"] = "random"
+    """Rule: `random` draws records; `hash` goes by the content of `field`, or of all
+    ids; `group` keeps those of equal `field` together; `stratified` draws equal
+    fractions of every value of `field`; `time` holds out the last records by the number
+    `field`; `column` reads train, eval or test from `field`."""
     field: str | None = None
     """Field of the rule."""
     seed: NonNegativeInt = 0
     """Seed of the draw; independent of the experiment's."""
+    folds: int | None = Field(default=None, ge=2)
+    """Number of folds of a cross-validation; `data.fold` is evaluated on, and `eval`
+    has no meaning. null: none."""
 
     @model_validator(mode="after")
     def _field_suits(self) -> Self:
         broken: list[Broken] = []
-        if self.field is None and self.by != "random":
+        if self.field is None and self.by not in ("random", "hash"):
             expected = f"the field of the rule by={self.by}"
             broken.append(Broken(("field",), None, expected))
         if self.field is not None and self.by == "random":
             expected = "null: the rule by=random reads no field"
             broken.append(Broken(("field",), self.field, expected))
-        if self.eval + self.test >= 1.0:
+        if self.folds is not None and self.by in ("time", "column"):
+            expected = f"null: the rule by={self.by} makes no folds"
+            broken.append(Broken(("folds",), self.folds, expected))
+        if self.folds is None and self.eval + self.test >= 1.0:
             expected = "fractions whose sum is below 1, so that records are trained on"
             broken.append(Broken(("test",), self.test, expected, ".eval"))
         refuse("RecordSplitConfig", broken)
@@ -158,6 +166,8 @@ class RecordsConfig(Component):
     """Declared fields."""
     split: RecordSplitConfig = Field(default_factory=RecordSplitConfig)
     """Records that are held out, where no part of the source is named."""
+    fold: NonNegativeInt | None = None
+    """Fold that is evaluated on, from 0; `split.folds` says how many there are."""
     shuffle: bool = True
     """Permute all training records every epoch."""
 
@@ -198,6 +208,7 @@ class RecordsConfig(Component):
                     expected = f"fields that .{roles[name]} does not name"
                     broken.append(Broken((role,), name, expected, f".{roles[name]}"))
                 roles.setdefault(name, role)
+        broken += self._folds_suit()
         sets: Mapping[str, Any] = getattr(self, "eval_sets", {})
         for name in sets:
             if name in ("train", "eval", "test"):
@@ -205,6 +216,23 @@ class RecordsConfig(Component):
                 broken.append(Broken(("eval_sets", name), sets[name], expected))
         refuse(type(self).__name__, broken)
         return self
+
+    def _folds_suit(self) -> list[Broken]:
+        folds = self.split.folds
+        if folds is None and self.fold is not None:
+            expected = "null, as .split.folds is"
+            return [Broken(("fold",), self.fold, expected, ".split.folds")]
+        if folds is not None and (self.fold is None or self.fold >= folds):
+            expected = f"a fold from 0 to {folds - 1}: .split.folds={folds}"
+            return [Broken(("fold",), self.fold, expected, ".split.folds")]
+        if folds is not None and self.named("eval"):
+            expected = f"null, as {self.key('eval')} are evaluated on"
+            return [Broken(("split", "folds"), folds, expected)]
+        if self.split.by == "hash" and self.split.field is None and not self.id:
+            expected = "fields that identify records, or .split.field, by which "
+            expected += "split.by=hash divides them"
+            return [Broken(("id",), [], expected, ".split.by")]
+        return []
 
 
 class RecordFilesConfig(RecordsConfig):

@@ -17,16 +17,11 @@ from specflow.config.sections.records import RecordsConfig
 from specflow.data.data_files import DataFiles
 from specflow.data.records.record_labels import record_labels
 from specflow.data.records.record_source import RecordSource
+from specflow.data.records.record_splits import record_splits
 from specflow.data.records.records import Records
 from specflow.data.records.resolved_fields import RecordRoles, resolved_fields
 from specflow.data.source import Source
-from specflow.data.table.row_splits import (
-    SPLITS,
-    by_hash,
-    by_stratum,
-    hash_units,
-    randomly,
-)
+from specflow.data.table.row_splits import SPLITS, STABLE_RULES
 from specflow.data.table.table_changes import changed_files, refused_changes
 from specflow.diagnostics.errors import (
     ConfigError,
@@ -39,8 +34,6 @@ from specflow.runtime.typing import describe
 __all__ = ["RecordData", "record_data"]
 
 Rows = npt.NDArray[np.int64]
-_BLOCK = 1 << 14
-"""Records that are read at once for a split."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -213,7 +206,7 @@ class _Builder:
         config = self._config
         if config.named("test"):
             return self._source(self._open("test"), None, "test")
-        if not config.split.test:
+        if not config.split.test and config.split.by != "column":
             raise DataError(
                 Diagnostic(
                     "--split test",
@@ -235,17 +228,10 @@ class _Builder:
             0.0 if config.named("eval") else split.eval,
             0.0 if config.named("test") else split.test,
         )
-        if not any(fractions):
+        if not any(fractions) and split.folds is None:
             return {}
         size = len(records)
-        if split.by == "random":
-            numbers = randomly(size, fractions, split.seed)
-        else:
-            texts = self._texts(records, str(split.field))
-            if split.by == "group":
-                numbers = by_hash(hash_units(texts, split.seed), fractions)
-            else:
-                numbers = by_stratum(texts, fractions, split.seed)
+        numbers = record_splits(config, records, fractions)
         parts: dict[str, Rows | None] = {
             name: np.flatnonzero(numbers == number)
             for number, name in enumerate(SPLITS)
@@ -253,39 +239,21 @@ class _Builder:
         }
         for name, fraction in zip(("train", "eval"), (1.0, fractions[0]), strict=True):
             chosen = parts.get(name)
-            if fraction and chosen is not None and not len(chosen):
+            if (fraction or split.folds) and chosen is not None and not len(chosen):
+                rule = f"split.eval={split.eval}, split.test={split.test}"
+                if split.folds is not None:
+                    rule = f"split.folds={split.folds}, fold={config.fold}"
                 raise DataError(
                     Diagnostic(
                         "data.split",
-                        f"split.eval={split.eval}, split.test={split.test}, "
-                        f"split.by={split.by} leaves no record of {size:,} for {name}",
+                        f"{rule}, split.by={split.by} leaves no record of {size:,} "
+                        f"for {name}",
                         expected="at least one record",
                         hint=f"Or name records of its own: {config.key('eval')}.",
                         code="data-empty",
                     )
                 )
         return parts
-
-    def _texts(self, records: Records, field: str) -> list[str]:
-        """The values of the field of a rule, as texts."""
-        texts: list[str] = []
-        for start in range(0, len(records), _BLOCK):
-            rows = np.arange(start, min(start + _BLOCK, len(records)))
-            values = records.read(rows, [field]).get(field)
-            for index in range(len(rows)):
-                value = None if values is None else values[index]
-                if value is None:
-                    raise DataError(
-                        Diagnostic(
-                            records.place(int(rows[index])),
-                            f"{field} is missing",
-                            expected="a value, by which data.split divides records",
-                            code="record-value",
-                        )
-                    )
-                is_bytes = isinstance(value, bytes)
-                texts.append(value.hex() if is_bytes else str(np.asarray(value)))
-        return texts
 
     def _facts(
         self, train: RecordSource, evaluated: RecordSource, files: Mapping[str, str]
@@ -321,7 +289,7 @@ class _Builder:
         known = set(recorded) & set(now) or set(recorded.values()) & set(now.values())
         if not known:
             return True
-        if self._needs_train and self._config.split.by != "group":
+        if self._needs_train and self._config.split.by not in STABLE_RULES:
             hint = (
                 "Records that are held out change with the files. Use the files of the "
                 "run, or files that it has not seen, which are all evaluated."

@@ -11,7 +11,9 @@ from specflow.columns import CodedTexts
 
 __all__ = [
     "SPLITS",
+    "STABLE_RULES",
     "by_hash",
+    "by_rule",
     "by_stratum",
     "by_time",
     "folded",
@@ -21,6 +23,8 @@ __all__ = [
 
 SPLITS = ("train", "eval", "test")
 """Names of the splits; a row's split is its index here."""
+STABLE_RULES = ("hash", "group", "column")
+"""Rules by which a row stays in its split when the files change."""
 TRAIN, EVAL, TEST = range(3)
 
 Split = npt.NDArray[np.int8]
@@ -167,6 +171,46 @@ def folded(
     divided = np.where(split == TEST, TEST, TRAIN).astype(np.int8)
     divided[rest[numbers == fold]] = EVAL
     return divided
+
+
+def by_rule(
+    rows: int,
+    fractions: tuple[float, float],
+    seed: int,
+    *,
+    units: npt.NDArray[np.float64] | None = None,
+    strata: Sequence[str] | None = None,
+    folds: int | None = None,
+    fold: int | None = None,
+) -> Split:
+    """Divides rows by their hashes, by strata, or at random, or into folds.
+
+    Args:
+        rows: number of rows.
+        fractions: of evaluation and test rows; with folds the first has no meaning.
+        seed: of the draw.
+        units: hashes of the rows; None: they do not decide.
+        strata: of the rows; None: there are none.
+        folds: number of folds; None: none.
+        fold: the one that is evaluated on.
+
+    >>> np.bincount(by_rule(10, (0.2, 0.0), 0, folds=5, fold=4)).tolist()
+    [8, 2]
+    """
+    if folds is not None:
+        fractions = (0.0, fractions[1])
+    if units is not None:
+        divided = by_hash(units, fractions)
+    elif strata is not None:
+        divided = by_stratum(strata, fractions, seed)
+    else:
+        divided = randomly(rows, fractions, seed)
+    if folds is None or fold is None:
+        return divided
+    tested = fractions[1]
+    return folded(
+        divided, folds, fold, seed=seed, strata=strata, units=units, tested=tested
+    )
 
 
 def _members(strata: Sequence[str]) -> list[npt.NDArray[Any]]:

@@ -28,7 +28,7 @@ def split_rows(
     Raises:
         DataError: a cell of the rule's column is missing, or names no split.
     """
-    fractions = (0.0 if split.folds else split.eval, split.test)
+    fractions = (split.eval, split.test)
     column = split.column
     strata = units = None
     if split.by == "column":
@@ -41,22 +41,16 @@ def split_rows(
         return row_splits.by_time(times, fractions)
     if split.by in ("hash", "group"):
         units = _hashed(cells, column, ids, split.seed)
-        divided = row_splits.by_hash(units, fractions)
     elif split.by == "stratified":
         strata = cells.texts(column or "")
-        divided = row_splits.by_stratum(strata, fractions, split.seed)
-    else:
-        divided = row_splits.randomly(len(cells), fractions, split.seed)
-    if split.folds is None or fold is None:
-        return divided
-    return row_splits.folded(
-        divided,
-        split.folds,
-        fold,
-        seed=split.seed,
-        strata=strata,
+    return row_splits.by_rule(
+        len(cells),
+        fractions,
+        split.seed,
         units=units,
-        tested=split.test,
+        strata=strata,
+        folds=split.folds,
+        fold=fold,
     )
 
 

@@ -25,8 +25,6 @@ from specflow.diagnostics.errors import DataError, Diagnostic, SpecflowWarning
 __all__ = ["TableData", "table_data"]
 
 Rows = npt.NDArray[np.int64]
-_STABLE = ("hash", "group", "column")
-"""Rules by which a row stays in its split when the files change."""
 _KEYS = {"train": "data.files", "eval": "data.eval_files", "test": "data.test_files"}
 _FOLDER_KEYS = {
     "train": "data.root",
@@ -363,7 +361,7 @@ class _Builder:
         ):
             return "new"
         diagnostics = list(changed_files(recorded, _digests(files)))
-        if self._config.split.by not in _STABLE:
+        if self._config.split.by not in row_splits.STABLE_RULES:
             hint = (
                 f"Rows of split.by={self._config.split.by} change their split with the "
                 "files. Use the files of the run, or files that it has not seen, whose "
