@@ -22,7 +22,9 @@ from specflow.config.sections.optimizer import (
 from specflow.config.sections.output import OutputConfig
 from specflow.config.sections.spec import DeclaredSpecConfig, SpecConfig
 from specflow.config.sections.sweep import SweepConfig
+from specflow.config.sections.table_spec import TableSpecConfig
 from specflow.config.sections.warm_start import WarmStartConfig
+from specflow.config.table_heads import possible_metrics
 
 __all__ = ["SPANNING_RULES", "ExperimentConfig", "length_diagnostics", "schedules"]
 
@@ -197,12 +199,16 @@ def _criterion_diagnostics(
 ) -> Iterator[BrokenRule]:
     """Metrics that compare states, and are not declared or not a scalar."""
     spec: Any = config.spec
-    if not isinstance(spec, DeclaredSpecConfig):
+    if isinstance(spec, TableSpecConfig):
+        possible = possible_metrics(spec, _labels_of(config.data))
+    elif isinstance(spec, DeclaredSpecConfig):
+        possible = list(spec.eval_metrics)
+    else:
         return  # The metrics of a model_fn are known once it has run.
     numbers = {
         name
-        for name, metric in spec.eval_metrics.items()
-        if getattr(metric, "is_number", True)  # Unknown for a target.
+        for name in possible
+        if getattr(spec.eval_metrics.get(name), "is_number", True)  # Or unknown.
     }
     names = ", ".join(sorted(numbers))
     # None: a function of the user returns the sets.
@@ -220,11 +226,19 @@ def _criterion_diagnostics(
             if measured in {*numbers, "loss"}:
                 continue
         kind = "scalar metric" if metric in spec.eval_metrics else "metric"
-        expected = f"loss or a {kind} of spec.eval_metrics ({names})"
+        is_table = isinstance(spec, TableSpecConfig)
+        place = "spec=table" if is_table else "spec.eval_metrics"
+        expected = f"loss or a {kind} of {place} ({names})"
         if slash:
             known = f" ({', '.join(sets)})" if sets else ""
             expected += f", after a slash that of a set of data.eval_sets{known}"
         yield (section, *path, "metric"), metric, expected
+
+
+def _labels_of(data: Any) -> list[str]:
+    """Columns of labels that a section names; empty: they are not known."""
+    labels = getattr(data, "labels", None)
+    return list(labels) if isinstance(labels, list) else []
 
 
 def length_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:

@@ -11,10 +11,22 @@ from specflow.config.sections.spec import DeclaredSpecConfig
 from specflow.config.sections.table_spec import HeadConfig, TableSpecConfig
 from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 
-__all__ = ["Label", "TableLabels", "spec_of_labels"]
+__all__ = ["Label", "TableLabels", "possible_metrics", "spec_of_labels"]
 
 _TOP = 3
 """k of the metric top_k, which needs more classes."""
+
+
+_OF_CLASSES = ("accuracy", "top3")
+_OF_BINARY = ("auc", "precision", "recall", "f1", "accuracy")
+_OF_NUMBERS = ("rmse", "mae", "r2")
+_METRICS = {
+    "classification": (*_OF_CLASSES, *_OF_BINARY),
+    "regression": _OF_NUMBERS,
+    "poisson": _OF_NUMBERS,
+    None: (*_OF_CLASSES, *_OF_BINARY, *_OF_NUMBERS),
+}
+"""Kind of a head -> metrics that it may have; None: the labels decide it."""
 
 
 class Label(Protocol):
@@ -251,10 +263,7 @@ class _Head:
             {},
             name,
             loss,
-            {
-                name: {"name": name, "predictions": value}
-                for name in ("rmse", "mae", "r2")
-            },
+            {name: {"name": name, "predictions": value} for name in _OF_NUMBERS},
             {"name": "regression", "value": value},
         )
         prefixed = {f"{self.prefix}{name}": each for name, each in predictions.items()}
@@ -292,6 +301,25 @@ class _Head:
 
     def _prediction(self, name: str) -> str:
         return f"predictions.{self.prefix}{name}"
+
+
+def possible_metrics(spec: TableSpecConfig, labels: Sequence[str]) -> list[str]:
+    """Names of the metrics that `spec=table` may have, before labels are read.
+
+    Args:
+        spec: with declared heads and further metrics.
+        labels: columns of labels; empty: they are not known.
+
+    >>> possible_metrics(TableSpecConfig(heads={"y": {"name": "poisson"}}), ["y"])
+    ['mae', 'r2', 'rmse']
+    """
+    names = set(spec.eval_metrics)
+    for label in labels or [""]:
+        of_head = _METRICS[_declared(spec, label).name]
+        # Several columns are one head if they are 0 and 1.
+        prefixes = ["", f"{_slug(label, labels)}_"] if len(labels) > 1 else [""]
+        names.update(f"{prefix}{name}" for prefix in prefixes for name in of_head)
+    return sorted(names)
 
 
 def _declared(spec: TableSpecConfig, name: str) -> HeadConfig:

@@ -8,7 +8,7 @@ from specflow import ConfigError
 from specflow.columns import LabelColumn
 from specflow.compose import compose
 from specflow.config.sections.table_spec import TableSpecConfig
-from specflow.config.table_heads import TableLabels, spec_of_labels
+from specflow.config.table_heads import TableLabels, possible_metrics, spec_of_labels
 
 KINDS = LabelColumn(kind="class", classes=("a", "b", "c", "d"), counts=(5, 10, 15, 10))
 FLAG = LabelColumn(kind="class", classes=("false", "true"), counts=(30, 10))
@@ -166,6 +166,38 @@ def test_more_metrics_join_those_of_the_heads_and_replace_them_by_name():
     assert [*made] == ["auc", "precision", "recall", "accuracy", "bucketed"]
     assert made["auc"].scores == "outputs"
     assert made["bucketed"].labels == "labels"
+
+
+@pytest.mark.parametrize(
+    ("labels", "heads"),
+    [
+        ({"y": KINDS}, {}),
+        ({"y": FLAG}, {"y": {"name": "classification"}}),
+        ({"y": PRICE}, {}),
+        ({"y": COUNT}, {"y": {"name": "poisson"}}),
+        ({"the kind": KINDS, "price": PRICE}, {}),
+    ],
+)
+def test_every_metric_of_a_head_is_possible_before_the_labels_are_read(labels, heads):
+    possible = possible_metrics(
+        TableSpecConfig.model_validate({"heads": heads}), [*labels]
+    )
+    assert set(of(labels, **heads).eval_metrics) <= set(possible)
+
+
+def test_a_metric_that_no_head_has_is_refused_before_the_data_is_read():
+    given = ["data=table", "data.files=none.csv", "data.labels=[y]", "spec=table"]
+    given += ["model=mlp", "loop.eval_every=2", "spec.heads={y: {name: regression}}"]
+    rule = "loop.early_stopping={name: no_decrease, metric: %s, patience_steps: 9}"
+    compose([*given, rule % "rmse", "output.checkpoint.best={metric: mae}"])
+    with pytest.raises(ConfigError) as error:
+        compose([*given, rule % "nope", "output.checkpoint.best={metric: accuracy}"])
+    expected = "loss or a metric of spec=table (mae, r2, rmse)"
+    found = {each.where: each.expected for each in error.value.diagnostics}
+    assert found == {
+        "loop.early_stopping.metric": expected,
+        "output.checkpoint.best.metric": expected,
+    }
 
 
 def test_a_metric_of_what_no_head_predicts_is_refused():
