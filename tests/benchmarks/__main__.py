@@ -21,6 +21,7 @@ MODULES = (
     "startup",
     "inputs",
     "data",
+    "images",
     "sweep",
     "packs",
     "memory",
