@@ -74,7 +74,8 @@ class TrainMethods(EvaluateMethods, ExportMethods):
 
         After a transient failure of a device, one process resumes from its newest
         checkpoint, up to `RunConfig(recover=...)` times without a newer one; `begin` of
-        hooks and listeners is called again then.
+        hooks and listeners is called again then. Ctrl-C raises KeyboardInterrupt at
+        once and saves nothing: see `should_stop` of `train_and_evaluate`.
 
         Args:
             input_fn: returns the training input.
