@@ -11,7 +11,7 @@ from specflow.config.sections.table import TableConfig
 from specflow.data.table.block_readers import ArrowBlocks, ParquetBlocks
 from specflow.data.table.image_source import PixelSource
 from specflow.data.table.row_splits import Rows
-from specflow.data.table.split_labels import split_labels
+from specflow.data.table.split_labels import no_weights, split_labels
 from specflow.data.table.split_source import split_source
 from specflow.data.table.streamed_cells import StreamedCells
 from specflow.data.table.table_blocks import BlockReader, TableBlocks
@@ -127,6 +127,8 @@ def check_cells(
         return
     diagnostics: dict[str, list[Diagnostic]] = {split: [] for split in splits}
     counts = {split: BadCellCounts() for split in splits}
+    weighted: set[str] = set()
+    """Splits of which a row has a weight."""
     doing = f"checking {' and '.join(splits)} rows"
     for first, part, _ in cells.parts(list(dict.fromkeys(names)), doing=doing):
         for split, rows in splits.items():
@@ -136,6 +138,9 @@ def check_cells(
             counted = dataclasses.replace(part, counts=counts[split])
             inside = rows[start:stop] - first
             with_labels = split in needs_labels
+            if with_labels and fitted.weights and split not in weighted:
+                weights, _ = part.numbers(fitted.weights)
+                weighted |= {split} if (weights[inside] > 0.0).any() else set()
             try:
                 if columns:
                     source = split_source(
@@ -149,6 +154,10 @@ def check_cells(
                 diagnostics[split] += error.diagnostics
     for split, counted in counts.items():
         diagnostics[split] += counted.further()
+        lacks = fitted.weights and split in needs_labels and split not in weighted
+        if lacks and len(splits[split]) and not diagnostics[split]:
+            unweighted = no_weights(str(fitted.weights), split, len(splits[split]))
+            diagnostics[split].append(unweighted)
     if every := [each for some in diagnostics.values() for each in some]:
         raise DataError(*dict.fromkeys(every))
 

@@ -15,6 +15,7 @@ from specflow.data.source import Source
 from specflow.data.table.fit_cache import CheckedImages, FitCache
 from specflow.data.table.image_source import PixelSource, image_source
 from specflow.data.table.row_store import RowStore
+from specflow.data.table.split_labels import no_weights
 from specflow.data.table.split_source import split_source
 from specflow.data.table.streamed_cells import StreamedCells
 from specflow.data.table.streamed_source import StreamedSource
@@ -58,6 +59,8 @@ def opened_split(
         source = split_source(
             fitted, cells, rows, split, config.id, needs_labels, roots
         )
+        if fitted.weights is not None and needs_labels:
+            _check_weights(source, fitted.weights, split)
         if not isinstance(source, PixelSource):
             return source
         content = [fitted.digest, split, hashlib.sha256(rows.tobytes()).hexdigest()]
@@ -94,6 +97,16 @@ def image_roots(config: TableConfig) -> dict[str, str | None]:
         for name, declared in config.columns.items()
         if isinstance(declared, ImageColumnConfig)
     }
+
+
+def _check_weights(source: Source, name: str, split: str) -> None:
+    """Checks that a row has a weight.
+
+    Raises:
+        DataError: all weights are 0.
+    """
+    if not source.column(f"labels.{name}").any():
+        raise DataError(no_weights(name, split, len(source)))
 
 
 def _augment(config: TableConfig) -> dict[str, AugmentConfig]:

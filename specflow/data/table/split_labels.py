@@ -58,16 +58,17 @@ def _weights(
     wrong = ~(values >= 0.0) | are_among(rows, bad)
     expected = "a weight of 0 or more"
     diagnostics += cells.bad_cells(name, rows[wrong], expected)
-    if not wrong.any() and not values.any():
-        diagnostics.append(
-            Diagnostic(
-                f"column {name}",
-                f"is 0 in all {len(rows):,} rows of a split",
-                expected="a weight above 0",
-                code="table-cell",
-            )
-        )
     return values
+
+
+def no_weights(name: str, split: str, rows: int) -> Diagnostic:
+    """The diagnostic of weights that are 0 in all rows of a split."""
+    return Diagnostic(
+        f"column {name}",
+        f"is 0 in all {rows:,} rows of the {split} split",
+        expected="a weight above 0",
+        code="table-cell",
+    )
 
 
 def _labels(

@@ -119,6 +119,38 @@ def test_every_format_has_the_rows_of_the_whole_table(tmp_path, format, shuffle)
     assert_equal_data(built(path, memory="40KiB"), whole, ("train", "eval"))
 
 
+def weighted(folder, weights):
+    path = folder / "weighted.parquet"
+    table = TABLE.append_column("w", pa.array(weights))
+    pa.parquet.write_table(table, path, row_group_size=190)
+    return str(path)
+
+
+def test_weights_may_be_zero_in_all_rows_of_a_block(tmp_path):
+    weights = np.where(np.arange(ROWS) < 1_000, 0.0, 2.0)
+    path = weighted(tmp_path, weights)
+    streamed, whole = (
+        built(path, "column", weights="w", memory=memory)
+        for memory in ("40KiB", "1GiB")
+    )
+    assert isinstance(streamed.train, StreamedSource | RowStore)
+    for split in ("train", "eval"):
+        mine, theirs = (arrays_of(each.split(split)) for each in (streamed, whole))
+        np.testing.assert_array_equal(mine["labels.w"], theirs["labels.w"])
+    order = streamed.train.column("labels.w")
+    np.testing.assert_array_equal(order, whole.train.column("labels.w"))
+
+
+@pytest.mark.parametrize("memory", ["40KiB", "1GiB"])
+def test_weights_of_zero_in_all_rows_of_a_split_are_refused(tmp_path, memory):
+    path = weighted(tmp_path, np.where(np.arange(ROWS) % 3 == 1, 0.0, 1.0))
+    with pytest.raises(DataError) as error:
+        built(path, "column", weights="w", memory=memory)
+    assert str(error.value) == (
+        "column w: is 0 in all 1,000 rows of the eval split. Expected a weight above 0."
+    )
+
+
 @pytest.mark.parametrize("split", SPLITS)
 def test_every_rule_of_splits_has_the_rows_of_the_whole_table(tmp_path, split):
     path = write(tmp_path, "parquet")
