@@ -1,4 +1,4 @@
-.PHONY: format check test docs engines soak generate notebooks faults hubs trackers bench
+.PHONY: format check test thorough docs engines soak generate notebooks faults hubs trackers bench
 
 format:  ## rewrite the code in the project's form
 	ruff format .
@@ -12,6 +12,9 @@ check:  ## form, types and import rules
 
 test:  ## everything that must hold
 	pytest
+
+thorough:  ## more cases of what the tests show of some, for an hour
+	pytest -m thorough
 
 docs:  ## the documentation site, in build/docs/html; a warning is an error
 	python -m docs.site

@@ -1,6 +1,6 @@
 """`docs/fingerprint.md` lists the keys that change the program, by changing each one.
 
-`pytest tests/docs/test_fingerprints.py --update-golden` writes the table anew.
+`pytest -m thorough --update-golden tests/docs/test_fingerprints.py` writes the table.
 """
 
 from collections.abc import Iterator
@@ -122,14 +122,67 @@ ALONE = {
 """Keys without another valid value, all else being equal."""
 
 
+NOT_TOGETHER = {
+    "loop.epochs",  # In place of steps.
+    "optimizer.schedule.warmup",  # In place of its steps.
+}
+"""Keys that exclude another one; they change alone."""
+
+
+def _shown() -> str:
+    """The table of the page."""
+    return PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
+
+
+ROWS = {
+    key.strip(" `"): (value.strip(" `"), tuple(mark.strip() for mark in marks))
+    for _, key, value, *marks, _ in (
+        line.split("|") for line in _shown().splitlines()[2:]
+    )
+}
+"""Key -> the value it is changed to, and the marks of the three modes."""
+CHANGING = [key for key, (_, marks) in ROWS.items() if "yes" in marks]
+
+
+@pytest.fixture(scope="module")
+def base() -> dict[str, str]:
+    return _fingerprints()
+
+
+def test_the_table_has_a_row_for_every_key_and_the_value_it_is_changed_to():
+    values = {key: value for key, (value, _) in ROWS.items()}
+    assert values == {key: _value_text(changed) for key, changed in _changes()}
+
+
+def test_keys_that_change_no_program_change_none_together(base):
+    """One program instead of one for each key."""
+    together = [
+        override
+        for key, changed in _changes()
+        if key not in CHANGING and key not in NOT_TOGETHER
+        for override in changed
+    ]
+    assert len(together) > len(ROWS) - len(CHANGING) - 3
+    assert _fingerprints(*together) == base
+    for key in NOT_TOGETHER:
+        assert _fingerprints(*dict(_changes())[key]) == base
+
+
+@pytest.mark.parametrize("key", CHANGING[::3])
+def test_a_key_changes_the_programs_that_the_table_says(key, base):
+    """Every third; `make thorough` changes each key alone."""
+    changed = _fingerprints(*dict(_changes())[key])
+    marks = tuple("yes" if changed[mode] != base[mode] else "-" for mode in MODES)
+    assert marks == ROWS[key][1]
+
+
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_the_table_is_the_result_of_changing_every_key(request):
     rows = "".join(f"{line}\n" for line in _table())
-    page = PAGE.read_text()
-    head, rest = page.split(BEGIN)
-    shown, tail = rest.split(END)
+    shown = _shown()
     if request.config.getoption("--update-golden"):
-        PAGE.write_text(f"{head}{BEGIN}{rows}{END}{tail}")
+        PAGE.write_text(PAGE.read_text().replace(shown, rows))
         shown = rows
     assert shown == rows
 
@@ -138,6 +191,14 @@ def _table() -> Iterator[str]:
     yield "| key | changed to | train | eval | predict |"
     yield "|---|---|---|---|---|"
     base = _fingerprints()
+    for key, changed in _changes():
+        fingerprints = _fingerprints(*changed)
+        marks = ("yes" if fingerprints[mode] != base[mode] else "-" for mode in MODES)
+        yield f"| `{key}` | `{_value_text(changed)}` | {' | '.join(marks)} |"
+
+
+def _changes() -> Iterator[tuple[str, list[str]]]:
+    """Each key with the overrides that change it."""
     for path, value in settings(compose(BASE).tree):
         key = ".".join(path)
         if key in ALONE:
@@ -146,10 +207,11 @@ def _table() -> Iterator[str]:
         if changed is None:
             other = OTHERS[key] if key in OTHERS else _another(value)
             changed = [f"{key}={format_value(other)}"]
-        fingerprints = _fingerprints(*changed)
-        marks = ("yes" if fingerprints[mode] != base[mode] else "-" for mode in MODES)
-        value_text = changed[0].partition("=")[2]
-        yield f"| `{key}` | `{value_text}` | {' | '.join(marks)} |"
+        yield key, changed
+
+
+def _value_text(changed: list[str]) -> str:
+    return changed[0].partition("=")[2]
 
 
 def _fingerprints(*overrides: str) -> dict[str, str]:

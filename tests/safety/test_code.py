@@ -1,6 +1,7 @@
 """Constructs that the code of specflow must not contain."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,7 @@ import pytest
 import specflow
 
 ROOT = Path(specflow.__file__).parent
-FILES = sorted(path for path in ROOT.rglob("*.py"))
-TREES = {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in FILES}
+FILES = sorted(str(path.relative_to(ROOT)) for path in ROOT.rglob("*.py"))
 
 UNPICKLING = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve"}
 UNPICKLING |= {"marshal", "torch", "pandas", "jsonpickle"}
@@ -43,11 +43,26 @@ PICKLERS = {
 """Files that pickle, never unpickle, and what."""
 
 
+@functools.cache
+def trees():
+    """File -> its syntax tree."""
+    return {file: ast.parse((ROOT / file).read_text()) for file in FILES}
+
+
+@functools.cache
 def calls(tree):
     """(dotted name of what is called, the call) of each call."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            yield ast.unparse(node.func), node
+    nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return [(dotted(node.func), node) for node in nodes]
+
+
+def dotted(node):
+    """The source of an expression; `ast.unparse` takes much longer for names."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return ast.unparse(node)
 
 
 def imports(tree):
@@ -58,12 +73,12 @@ def imports(tree):
             yield node.module or ""
 
 
-@pytest.mark.parametrize("file", TREES)
+@pytest.mark.parametrize("file", FILES)
 def test_nothing_that_unpickles_or_starts_programs_is_imported(file):
-    roots = {name.split(".")[0] for name in imports(TREES[file])}
+    roots = {name.split(".")[0] for name in imports(trees()[file])}
     if file in PICKLERS:
         roots.remove("pickle")
-        used = {name for name, _ in calls(TREES[file]) if name.startswith("pickle.")}
+        used = {name for name, _ in calls(trees()[file]) if name.startswith("pickle.")}
         assert used == {"pickle.dumps"}
     assert not roots & (UNPICKLING | (set() if file in STARTERS else STARTING))
 
@@ -71,7 +86,7 @@ def test_nothing_that_unpickles_or_starts_programs_is_imported(file):
 def test_arrays_are_loaded_without_pickles():
     found = [
         (file, ast.unparse(call))
-        for file, tree in TREES.items()
+        for file, tree in trees().items()
         for name, call in calls(tree)
         if name.rpartition(".")[2] in ("load", "lib.format.read_array", "fromfile")
         and name.split(".")[0] in ("np", "numpy", "jnp", "jax")
@@ -84,7 +99,7 @@ def test_arrays_are_loaded_without_pickles():
 def test_no_text_is_evaluated():
     message = [
         (file, name)
-        for file, tree in TREES.items()
+        for file, tree in trees().items()
         for name, _ in calls(tree)
         if name in EVALUATING or name.rpartition(".")[2] == "system"
     ]
@@ -95,7 +110,7 @@ def test_yaml_is_read_as_plain_data():
     safe = "Loader=getattr(yaml, 'CSafeLoader', yaml.SafeLoader))"
     message = [
         (file, ast.unparse(call))
-        for file, tree in TREES.items()
+        for file, tree in trees().items()
         for name, call in calls(tree)
         if name.startswith("yaml.") and "load" in name and name != "yaml.safe_load"
         if not ast.unparse(call).endswith(safe)
@@ -105,7 +120,7 @@ def test_yaml_is_read_as_plain_data():
 
 def test_hydra_instantiates_nothing():
     banned = {"instantiate", "get_method", "get_class", "get_object", "call", "locate"}
-    for file, tree in TREES.items():
+    for file, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
                 ("hydra", "pydoc", "pkgutil")
@@ -113,17 +128,20 @@ def test_hydra_instantiates_nothing():
                 assert not {name.name for name in node.names} & banned, file
 
 
+def named(node):
+    """Names that a node imports from a module, or its own."""
+    if isinstance(node, ast.ImportFrom):
+        return [f"{node.module}.{alias.name}" for alias in node.names]
+    return [dotted(node)] if isinstance(node, ast.Attribute | ast.Name) else []
+
+
 def test_only_one_place_asks_for_entry_points():
     """`EntryPoint.load` is importing too."""
     asking = {
         file
-        for file, tree in TREES.items()
+        for file, tree in trees().items()
         for node in ast.walk(tree)
-        for name in (
-            [f"{node.module}.{alias.name}" for alias in node.names]
-            if isinstance(node, ast.ImportFrom)
-            else [ast.unparse(node)] * isinstance(node, ast.Attribute | ast.Name)
-        )
+        for name in named(node)
         if name.endswith(("metadata.entry_points", ".iter_entry_points", "EntryPoint"))
         or name.startswith("pkg_resources")
     }
@@ -134,7 +152,7 @@ def test_only_one_place_imports_what_a_config_names():
     """Every other file that imports by name takes the name from its own code."""
     found = {
         file
-        for file, tree in TREES.items()
+        for file, tree in trees().items()
         for name in (*imports(tree), *(name for name, _ in calls(tree)))
         if name == "importlib" or name.endswith("import_module")
     }
