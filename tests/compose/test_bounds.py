@@ -78,7 +78,7 @@ def test_a_circle_of_interpolations_is_reported_at_each_member():
 
 
 @pytest.mark.parametrize("tree", [doubled, doubled_lists])
-@pytest.mark.parametrize("levels", [30, 60])
+@pytest.mark.parametrize("levels", [30, pytest.param(60, marks=pytest.mark.thorough)])
 def test_interpolations_that_double_are_refused_at_the_limit(tree, levels, parses):
     result = Resolution(tree(levels))
     (_, error), *_ = result.failed

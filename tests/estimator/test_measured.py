@@ -269,14 +269,21 @@ def test_canned_estimators_report_the_rate_of_each_part():
 # -- nothing changes by it
 
 
-@pytest.mark.parametrize("on_cpu", [True, False])
+CLIPPED, MICRO = ["optimizer.clip_norm=0.5"], ["loop.micro_steps=2"]
+SCALED = ["loop.loss_scale=dynamic"]
+
+
 @pytest.mark.parametrize(
-    ("mesh", "words"),
+    ("mesh", "words", "on_cpu"),
     [
-        ("single", ["optimizer.clip_norm=0.5"]),
-        ("single", ["loop.micro_steps=2"]),
-        ("data", ["loop.loss_scale=dynamic"]),
-        ("fsdp", ["optimizer.clip_norm=0.5"]),
+        ("single", CLIPPED, True),
+        ("single", MICRO, False),
+        ("data", SCALED, True),
+        ("fsdp", CLIPPED, False),
+        pytest.param("single", CLIPPED, False, marks=pytest.mark.thorough),
+        pytest.param("single", MICRO, True, marks=pytest.mark.thorough),
+        pytest.param("data", SCALED, False, marks=pytest.mark.thorough),
+        pytest.param("fsdp", CLIPPED, True, marks=pytest.mark.thorough),
     ],
 )
 def test_parameters_are_bitwise_those_of_steps_that_are_not_measured(

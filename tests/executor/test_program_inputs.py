@@ -285,7 +285,9 @@ def test_every_loss_with_inputs_equals_that_with_constants(name, tmp_path):
     check_programs(EXPERIMENTS[name], tmp_path)
 
 
-@pytest.mark.parametrize("axes", ["data=8", "fsdp=8"])
+@pytest.mark.parametrize(
+    "axes", [pytest.param("data=8", marks=pytest.mark.thorough), "fsdp=8"]
+)
 def test_programs_of_eight_devices_with_inputs_equal_those_with_constants(
     axes, tmp_path
 ):

@@ -91,7 +91,16 @@ CASES = [
 ]
 
 
-@pytest.fixture(params=CASES, ids=lambda case: case.name)
+# What it adds to the others is the mesh axis of its heads: `test_mesh_laws.py`.
+MARKS = {"transformer": pytest.mark.thorough}
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(case, marks=MARKS.get(case.name, ()), id=case.name)
+        for case in CASES
+    ]
+)
 def case(request: pytest.FixtureRequest) -> Case:
     """One of the models with its rows."""
     return request.param
