@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from specflow.columns.embedding import Embedding
 from specflow.config.common.triggers import seconds_of, steps_of
@@ -15,12 +16,17 @@ from specflow.config.experiment import ExperimentConfig
 from specflow.config.moved_numbers import moved_numbers, number_keys
 from specflow.config.run_config import RunConfig, TPUConfig
 from specflow.config.sections.mesh import MeshConfig
-from specflow.config.sections.spec import DeclaredSpecConfig, ModelFnConfig
+from specflow.config.sections.spec import (
+    DeclaredSpecConfig,
+    ModelFnConfig,
+    SoftmaxCrossEntropyConfig,
+)
 from specflow.config.table_experiment import completed
 from specflow.config.table_heads import TableLabels
 from specflow.contract import Mode, TPUEstimatorSpec
-from specflow.data import Data, check_range, occurring
-from specflow.diagnostics.errors import DataError, Diagnostic, SpecError
+from specflow.data import Data, Source, check_range, highest, occurring
+from specflow.data.array_tree import named_leaves
+from specflow.diagnostics.errors import ConfigError, DataError, Diagnostic, SpecError
 from specflow.executor import ModelFn, Program
 from specflow.executor.array_types import Batch
 from specflow.executor.hyperparameters import Hyperparameters, Keys
@@ -186,6 +192,48 @@ def completed_by_data(experiment: ExperimentConfig, data: Data) -> ExperimentCon
         labels=table_labels(data),
         embeds=columns is not None and columns.joined and bool(columns.embeddings),
         has_numbers=isinstance(features, dict) and "x" in features,
+        outputs_of=functools.partial(_outputs_of_labels, data.train),
+    )
+
+
+def _outputs_of_labels(train: Source, spec: Any) -> int:
+    """Number of outputs of a model, by its loss and the labels of the training rows.
+
+    Raises:
+        ConfigError: they do not tell it.
+    """
+    problem = "the spec is a function, which takes any number of outputs"
+    known = dict(named_leaves(*train.spec()))
+    losses = spec.loss.values() if isinstance(spec, DeclaredSpecConfig) else ()
+    counts: set[int] = set()
+    for loss in losses:
+        path = getattr(loss, "labels", "")
+        root, _, name = path.partition(".")
+        if root == "targets":  # Labels in the units of a prediction.
+            path = getattr(spec.predictions[name], "labels", "")
+        row = known.get(path)
+        if row is None or len(row.shape) > 1:
+            problem = f"the labels of spec.loss ({path or 'of a function'}) are no "
+            problem += "array of numbers or vectors in the training data"
+            counts = set()
+            break
+        is_softmax = isinstance(loss, SoftmaxCrossEntropyConfig)
+        if is_softmax and np.issubdtype(row.dtype, np.integer):
+            counts.add(max(2, highest(train, path) + 1))
+        else:
+            counts.add(row.shape[0] if row.shape else 1)
+    if len(counts) > 1:
+        problem = f"the losses need {' or '.join(map(str, sorted(counts)))} of them"
+    if len(counts) == 1:
+        return counts.pop()
+    raise ConfigError(
+        Diagnostic(
+            "model.outputs",
+            f"is null, and {problem}",
+            expected="the number of outputs",
+            hint="Set it, such as model.outputs=10.",
+            code="model-size",
+        )
     )
 
 

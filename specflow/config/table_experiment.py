@@ -1,6 +1,6 @@
 """Settings of an experiment that the columns of a table decide."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from specflow.config.experiment import ExperimentConfig
@@ -32,13 +32,14 @@ def completed(
     labels: TableLabels | None,
     embeds: bool,
     has_numbers: bool,
+    outputs_of: Callable[[Any], int],
 ) -> ExperimentConfig:
     """Sets what an experiment leaves to the columns of its table.
 
     - `spec=table` is the declared spec of the columns of labels.
     - Predictions of the kind `rescale` get the scaling of their labels.
     - `outputs: null` of a model is the number of classes for a softmax, else the number
-      of columns of labels, at least 1.
+      of columns of labels, at least 1; that of the labels, if the data is no table.
     - Signatures without names of classes get those of the labels.
     - Models of specflow get the indices of categories, and embed them.
 
@@ -47,9 +48,11 @@ def completed(
         labels: columns of labels; None: the data is no table.
         embeds: a column is an index of an embedding.
         has_numbers: a column is not.
+        outputs_of: spec -> number of outputs for the labels of data that is no table.
 
     Raises:
-        ConfigError: the labels do not suit the spec.
+        ConfigError: the labels do not suit the spec, or the number of outputs is left
+            open and not known.
     """
     model: Any = experiment.model
     spec: Any = experiment.spec
@@ -62,7 +65,12 @@ def completed(
             raise ConfigError(*diagnostics)
         spec = _with_scaling(spec, labels)
     if isinstance(model, (*_MODELS, *_OF_IMAGES)) and model.outputs is None:
-        outputs = _outputs(spec, labels)
+        has_parts = isinstance(spec, DeclaredSpecConfig) and spec.outputs
+        outputs = (
+            outputs_of(spec)
+            if labels is None and not has_parts
+            else _outputs(spec, labels)
+        )
         model = model.model_copy(update={"outputs": outputs})
     if isinstance(spec, DeclaredSpecConfig) and class_names:
         spec = _named_classes(spec, class_names)

@@ -34,6 +34,7 @@ from specflow.data.source import (
     RowSpec,
     Source,
     check_range,
+    highest,
     occurring,
 )
 from specflow.data.stream import Chunk, StreamBatches
@@ -77,6 +78,7 @@ __all__ = [
     "compared_blocks",
     "epoch_length",
     "file_digest",
+    "highest",
     "made_file",
     "narrowed",
     "no_epochs",

@@ -26,6 +26,7 @@ __all__ = [
     "Rows",
     "Source",
     "check_range",
+    "highest",
     "occurring",
     "row_specs",
 ]
@@ -248,6 +249,20 @@ def occurring(source: Source, path: str) -> npt.NDArray[Any]:
         if found.size > _MOST_CLASSES:
             return found[:0]
     return found
+
+
+def highest(source: Source, path: str) -> int:
+    """Returns the largest value of an array of integers; -1 without rows.
+
+    Args:
+        source: the data set.
+        path: key path of the array, such as `labels`.
+
+    >>> highest(ArraySource({"x": np.zeros(4)}, np.array([7, 0, 0, 3])), "labels")
+    7
+    """
+    blocks = _column_blocks(source, path)
+    return max((int(block.max(initial=-1)) for block in blocks), default=-1)
 
 
 def _column_blocks(source: Source, path: str) -> Iterator[npt.NDArray[Any]]:

@@ -28,7 +28,8 @@ from tests.benchmarks.report import Row
 __all__ = ["run"]
 
 _SIZE, _BATCH = 96, 64
-_STORED = (240, 320)
+_STORED = (320, 240)
+"""Width and height of the files, in pixels."""
 Pipeline = Callable[[], Iterator[Any]]
 
 
@@ -94,7 +95,7 @@ def _write(folder: Path, images: int) -> list[Path]:
     files = []
     for number in range(images):
         small = rng.integers(0, 256, (15, 20, 3), np.uint8)
-        photo = Image.fromarray(small).resize(_STORED[::-1], Image.Resampling.BICUBIC)
+        photo = Image.fromarray(small).resize(_STORED, Image.Resampling.BICUBIC)
         file = folder / "ab"[number % 2] / f"{number:05}.jpg"
         file.parent.mkdir(exist_ok=True)
         photo.save(file, quality=90)
@@ -118,14 +119,14 @@ def _ours(folder: str, settings: dict[str, Any]) -> Pipeline:
 def _example(content: bytes, rng: np.random.Generator) -> np.ndarray:
     """A scaled crop and a flip, as one writes them."""
     image = Image.open(io.BytesIO(content))
-    width, height = image.size
+    width, height = wide, high = image.size
     for _ in range(10):
         area = rng.uniform(0.08, 1.0) * width * height
         aspect = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
         wide, high = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
         if wide <= width and high <= height:
             break
-    left, top = rng.integers(width - wide + 1), rng.integers(height - high + 1)
+    left, top = (int(rng.integers(n + 1)) for n in (width - wide, height - high))
     image = image.convert("RGB").crop((left, top, left + wide, top + high))
     pixels = np.asarray(image.resize((_SIZE, _SIZE), Image.Resampling.BILINEAR))
     pixels = pixels[:, ::-1] if rng.random() < 0.5 else pixels

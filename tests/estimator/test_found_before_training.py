@@ -13,6 +13,7 @@ from specflow.compose import compose
 from specflow.data import build_data
 from specflow.diagnostics.errors import SpecflowWarning
 from specflow.estimator import declared_specs
+from specflow.experiment import completed_by_data
 
 IMAGES = {"image": np.zeros((8, 6, 6, 1), np.float32)}
 LABELS = np.zeros(8, np.int32)
@@ -118,6 +119,49 @@ def test_an_error_outside_of_layers_names_none():
 def test_sizes_of_the_model_are_compared_with_the_data(line, message, capsys):
     assert main(["check", "experiment=digits", line]) == 2
     assert capsys.readouterr().err == f"error[model-size] {message}\n"
+
+
+@pytest.mark.parametrize(
+    ("experiment", "outputs"),
+    [("digits", 10), ("digits_mlp", 10), ("diabetes", 1), ("breast_cancer", 1)],
+)
+def test_outputs_that_are_left_open_are_those_of_the_labels(experiment, outputs):
+    config = compose([f"experiment={experiment}", "model.outputs=null"]).config
+    completed = completed_by_data(config, build_data(config.data))
+    assert completed.model.outputs == outputs
+
+
+def test_outputs_of_vectors_are_their_size(tmp_path):
+    labels = np.zeros((6, 3), np.float32)
+    file = tmp_path / "rows.npz"
+    np.savez(file, x=np.zeros((6, 2), np.float32), labels=labels)
+    config = compose(
+        [
+            *("experiment=diabetes", "model.outputs=null", "data=npz"),
+            *(
+                f"data.train={file}",
+                f"data.eval={file}",
+                "~spec.loss",
+                "~spec.predictions",
+            ),
+            "+spec.predictions={value: {name: identity}}",
+            "+spec.loss={it: {name: squared_error, predictions: outputs}}",
+            *("~spec.export_outputs", "~spec.eval_metrics"),
+        ]
+    ).config
+    assert completed_by_data(config, build_data(config.data)).model.outputs == 3
+
+
+def test_outputs_that_no_label_tells_are_an_error(capsys):
+    loss = "{own: {_target_: optax.l2_loss, predictions: outputs, targets: labels}}"
+    line = ["experiment=digits", "model.outputs=null", "~spec.loss"]
+    assert main(["check", *line, f"+spec.loss={loss}"]) == 2
+    assert capsys.readouterr().err == (
+        "error[model-size] model.outputs: is null, and the labels of spec.loss (of a "
+        "function) are no array of numbers or vectors in the training data (override "
+        "model.outputs=null). Expected the number of outputs. Set it, such as "
+        "model.outputs=10.\n"
+    )
 
 
 def test_a_size_of_the_data_may_be_given():

@@ -34,7 +34,7 @@ class ResNetConfig(Config):
     groups: PositiveInt = 32
     """Number of groups of group normalization, a divisor of `width`."""
     outputs: PositiveInt | None = 1000
-    """Number of classes; null: that of the labels of images or a table."""
+    """Number of classes; null: that of the labels of the data."""
     dtype: Dtype | None = None
     """Data type of the activations; parameters and statistics stay float32. null:
     loop.compute_dtype."""
@@ -68,7 +68,7 @@ class ViTConfig(Config):
     pool: Literal["cls", "mean"] = "cls"
     """Pooling for the head: a class token, or the mean over all tokens."""
     outputs: PositiveInt | None = 1000
-    """Number of classes; null: that of the labels of images or a table."""
+    """Number of classes; null: that of the labels of the data."""
     remat: Remat = "none"
     """Rematerialization: activations that the backward pass recomputes; see the
     decoder."""

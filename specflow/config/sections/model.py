@@ -26,7 +26,7 @@ class MlpConfig(Config):
     """Sizes of the hidden layers."""
     outputs: PositiveInt | None = 10
     """Number of outputs per example: classes, or 1 for regression; null: those of the
-    labels of a table."""
+    labels of the data."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Dropout rate of the hidden layers."""
     activation: Activation = "relu"
@@ -49,7 +49,7 @@ class CnnConfig(Config):
     hidden: NonNegativeInt = 128
     """Size of the dense layer before the head; 0: no such layer."""
     outputs: PositiveInt | None = 10
-    """Number of classes; null: that of the labels of images or a table."""
+    """Number of classes; null: that of the labels of the data."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Dropout rate of the dense layer."""
     dtype: Dtype | None = None

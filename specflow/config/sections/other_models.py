@@ -25,7 +25,7 @@ class LinearConfig(Config):
     """Number of input features per example; null: that of the data."""
     outputs: PositiveInt | None = 1
     """Number of outputs per example: classes, or 1 for regression; null: those of the
-    labels of a table."""
+    labels of the data."""
 
 
 class WideAndDeepConfig(MlpConfig):
