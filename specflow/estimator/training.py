@@ -197,6 +197,8 @@ class Training:
             return start, state
         if not self._begin_evaluations(call.evaluations, start, stop, state):
             return start, state
+        first = [state]
+        del state  # Read in place, its arrays outlive their donation: it is let go.
         batches = run_state.make(
             "input",
             lambda place: training_input(
@@ -215,7 +217,7 @@ class Training:
         if self.recorder is not None:
             batches = self.recorder.begin(start, value, batches)
         return (
-            yield from self._loop(call, batches, start, stop, state, run_state, length)
+            yield from self._loop(call, batches, start, stop, first, run_state, length)
         )
 
     def _begin_evaluations(
@@ -257,11 +259,11 @@ class Training:
         batches: TrainInput,
         start: int,
         stop: int | None,
-        state: TrainState,
+        first: list[TrainState],
         run_state: RunState,
         length: EpochLength | None,
     ) -> DeviceLoops[tuple[int, TrainState]]:
-        """Runs the training loop with its actions, and keeps the last state."""
+        """Runs the loop from the only reference to a state, and keeps the last one."""
         config, program = self._config, self._program
         spec = program.spec(Mode.TRAIN, *call.form)
         hooks = [*call.hooks, *spec.training_hooks]
@@ -277,8 +279,8 @@ class Training:
             closers.append(bar.close)
         closers.append(self._finish_writing)
         if config.saves:
-            space = self._checkpoints.space
-            collectives.on_process_zero(lambda: space.begin(bytes_of(to_tree(state))))
+            space, size = self._checkpoints.space, bytes_of(to_tree(first[0]))
+            collectives.on_process_zero(lambda: space.begin(size))
             closers.append(space.end)
         with closing(*closers), self._giving_up():
             with (
@@ -319,18 +321,16 @@ class Training:
                     recorder=self.recorder,
                 )
                 if config.saves and config.save_at_start:
-                    actions.save_at_start(start, state)
-                if call.evaluations is not None and (
-                    call.evaluations.is_due_at_start(start)
-                ):
+                    actions.save_at_start(start, first[0])
+                if call.evaluations and call.evaluations.is_due_at_start(start):
                     try:
-                        actions.evaluate(start, state)
+                        actions.evaluate(start, first[0])
                     except StopTraining:
                         stop = start
                 self._states.drop()  # The loop donates it.
                 result = yield from loop.train(
                     program,
-                    state,
+                    first.pop(),
                     batches,
                     start_step=start,
                     stop_step=stop,

@@ -134,6 +134,7 @@ def all_features(case, directory):
         exporters=[sf.BestExporter(input_fn=lambda: rows)],
         early_stopping=sf.early_stopping.Stalled("again/loss", 1000, "lower"),
         sets={"again": lambda: rows},
+        at_start=True,
     )
     return estimator, spec
 
