@@ -8,18 +8,23 @@ import numpy as np
 
 from specflow.config.base import Config
 from specflow.config.experiment import ExperimentConfig
-from specflow.data import ArraySource, Data, TableSource, build_data
+from specflow.data import ArraySource, Data, ImageSource, TableSource, build_data
 from specflow.estimator import Estimator
 from specflow.loop import MetricsCallback
 
 __all__ = ["Pruning", "SharedParts", "SweptTrial"]
 
 
+_STATELESS = (ArraySource, TableSource, ImageSource)
+"""Sources whose rows are the same in every read; streamed ones have other types."""
+
+
 class SharedParts:
     """Data, traces and executables of the last trial, for the next one.
 
-    Only rows in memory are shared: they do not change when they are read. What a user's
-    function returned is not, as it may have a state.
+    Only rows in memory, and images in memory or in files of their own, are shared: they
+    do not change when they are read. What a user's function returned is not, as it may
+    have a state.
     """
 
     def __init__(self) -> None:
@@ -33,7 +38,7 @@ class SharedParts:
             return self._last[1]
         data = build_data(section)
         sources = (data.train, *data.evaluated().values())
-        if all(type(source) in (ArraySource, TableSource) for source in sources):
+        if all(type(source) in _STATELESS for source in sources):
             self._last = section, data
         return data
 

@@ -38,7 +38,7 @@ from specflow.data.source import (
     occurring,
 )
 from specflow.data.stream import Chunk, StreamBatches
-from specflow.data.table import CellParts, RawRows, TableSource
+from specflow.data.table import CellParts, ImageSource, RawRows, TableSource
 from specflow.data.table.kept_digests import file_digest
 from specflow.data.table.read_retries import read_retried
 
@@ -53,6 +53,7 @@ __all__ = [
     "DataFiles",
     "DigestedSource",
     "EvalBatches",
+    "ImageSource",
     "JoinedSource",
     "MixtureSource",
     "RawRows",
