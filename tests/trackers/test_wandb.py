@@ -20,8 +20,14 @@ HEADER = 7
 
 
 def records(folder):
-    """Records of the log of a run: LevelDB's format, after a header of 7 bytes."""
-    (file,) = folder.glob("*.wandb")
+    """Records of the log of a run: LevelDB's format, after a header of 7 bytes.
+
+    None before the service of the run has made the file.
+    """
+    files = [*folder.glob("*.wandb")]
+    if not files:
+        return
+    (file,) = files
     data, at, whole = file.read_bytes(), HEADER, b""
     while at + HEADER <= len(data):
         left = BLOCK - at % BLOCK
@@ -39,7 +45,7 @@ def records(folder):
 
 
 def history(folder):
-    """Rows of a run that has ended: its service writes them a moment later."""
+    """Rows of a run that has ended: its service writes them later."""
     for _ in range(300):
         if any(
             record.WhichOneof("record_type") == "exit" for record in records(folder)
