@@ -11,6 +11,7 @@ import pytest
 from specflow.cli.main import main
 from specflow.diagnostics.errors import ConfigError
 from specflow.runtime import project_file, run_projects
+from tests import preloaded
 
 PACKAGE = """
 import jax
@@ -139,11 +140,9 @@ def test_a_job_of_a_sweep_and_a_process_of_its_own_find_the_package(at, tmp_path
     home = at("deep/down")
     words = ["-m", "experiment=mine", "seed=1,2", f"hydra.sweep.dir={tmp_path}/jobs"]
     root = str(Path(project_file.__file__).parents[1])
-    done = subprocess.run(
+    done = preloaded.run(
         [sys.executable, "-m", "specflow", "train", *words],
         env={**os.environ, "PYTHONPATH": root},
-        capture_output=True,
-        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert run_projects.folder_of(tmp_path / "jobs/1") == home

@@ -4,7 +4,6 @@ What is right is what the estimator itself says in Python.
 """
 
 import json
-import subprocess
 import sys
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 
 import specflow as sf
 from specflow.cli.main import main
+from tests import preloaded
 
 PARTS = """
 import functools
@@ -140,10 +140,8 @@ def test_a_script_trains_and_the_command_evaluates_the_same(
     folder, capsys, monkeypatch
 ):
     (folder / "their_script.py").write_text(PARTS + TRAIN)
-    done = subprocess.run(
-        [sys.executable, "their_script.py", "run"],
-        cwd=folder, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    done = preloaded.run([sys.executable, "their_script.py", "run"], cwd=folder)
+    assert done.returncode == 0, done.stderr
     right = json.loads(done.stdout)
     assert set(right) == {"loss", "accuracy", "global_step"}
     record = json.loads((folder / "run" / "estimator.json").read_text())
@@ -320,10 +318,8 @@ def test_a_script_that_would_train_when_imported_is_not(folder):
     (folder / "their_script.py").write_text(
         PARTS + TRAIN.replace('if __name__ == "__main__":', "if True:")
     )
-    subprocess.run(
-        [sys.executable, "their_script.py", "run"],
-        cwd=folder, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    done = preloaded.run([sys.executable, "their_script.py", "run"], cwd=folder)
+    assert done.returncode == 0, done.stderr
     record = json.loads((folder / "run" / "estimator.json").read_text())
     assert "would run anew when it is imported" in record["model_fn"]["problem"]
 

@@ -12,6 +12,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from specflow.output import Checkpointer
+from tests.preloaded import Preloaded
 
 ROOT = Path(__file__).parents[2]
 SHARDED = {"matrix": (64, 48), "column": (24, 16)}
@@ -116,7 +117,7 @@ def in_processes(count, address, environment, actions):
     """Runs (save or restore, folder, sharding), and returns what each process read."""
     words = [sys.executable, "-c", PROGRAM, address]
     started = [
-        subprocess.Popen(
+        Preloaded(
             [*words, str(index), str(count), json.dumps(actions)],
             env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,

@@ -21,6 +21,7 @@ from specflow.distributed import failure
 from specflow.distributed.launch import launch
 from specflow.output import Checkpointer
 from specflow.serving import load_export
+from tests.preloaded import Preloaded
 
 ROOT = Path(__file__).parents[2]
 WORDS = (
@@ -58,7 +59,7 @@ def run(*words, index=None, program=("-m", "specflow"), **more):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     if index is not None:
         environment[INDEX] = str(index)
-    return subprocess.Popen(
+    return Preloaded(
         [sys.executable, *program, *map(str, words)],
         env=environment,
         stdout=subprocess.PIPE,
@@ -78,12 +79,12 @@ def launched(count, *words):
     return done(run("launch", "--processes", count, "--", *words))
 
 
-def not_launched(coordinator, each, program=("-m", "specflow")):
-    """Runs two processes with a given coordinator: exit statuses and their output."""
+def not_launched(coordinator, each, program=("-m", "specflow"), devices=2):
+    """Runs processes with a given coordinator: exit statuses and their output."""
     words = (
         *WORDS,
-        f"mesh.processes={{coordinator:'{coordinator}',count:2}}",
-        "mesh.pretend_devices=2",
+        f"mesh.processes={{coordinator:'{coordinator}',count:{len(each)}}}",
+        f"mesh.pretend_devices={devices}",
     )
     started = [
         run("train", *words, *own, program=program, index=index)
@@ -115,12 +116,13 @@ def two(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def four(tmp_path_factory):
+def four(tmp_path_factory, new_coordinator):
     """Four processes: parameters are sharded over two axes, the batch over one."""
     folder = tmp_path_factory.mktemp("four") / "run"
-    mesh = ("mesh=fsdp_tensor", "mesh.axes.tensor=2", "mesh.pretend_devices=4")
-    words = (*WORDS, *mesh, f"output.dir={folder}")
-    return folder, launched(4, "train", *words)
+    own = ("mesh=fsdp_tensor", "mesh.axes.tensor=2", f"output.dir={folder}")
+    statuses, printed = not_launched(new_coordinator(), [own] * 4, devices=4)
+    assert statuses == [0] * 4, printed
+    return folder, printed
 
 
 @pytest.mark.parametrize("processes", ["two", "four"])
@@ -366,7 +368,7 @@ sys.exit(cli.main())
 """
 
 
-@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.thorough)])
 def test_a_killed_process_is_named_by_the_other(
     victim, coordinator, tmp_path, monkeypatch
 ):
@@ -403,7 +405,7 @@ sys.exit(status)
 """
 
 
-@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("victim", [pytest.param(0, marks=pytest.mark.thorough), 1])
 def test_a_process_killed_after_training_is_named_by_the_other(
     victim, coordinator, tmp_path, monkeypatch
 ):

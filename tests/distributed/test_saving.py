@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from specflow.output import Checkpointer
+from tests.preloaded import Preloaded
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
@@ -143,7 +144,7 @@ def killed(state):
 def both(what, folder, address, quickly):
     """Runs the processes: exit statuses and their results."""
     started = [
-        subprocess.Popen(
+        Preloaded(
             [sys.executable, "-c", PROGRAM, what, address, str(index), str(folder)],
             env={**os.environ, **quickly, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,

@@ -4,7 +4,6 @@ import os
 import re
 import runpy
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 
 from specflow.cli.main import main
 from specflow.compose import compose
+from tests import preloaded
 from tests.sweep.sweep_samples import launched
 
 ROOT = Path(__file__).parents[2]
@@ -84,14 +84,8 @@ def folder(tmp_path_factory):
 
 def specflow(*arguments, cwd):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
-    return subprocess.run(
-        [sys.executable, "-m", "specflow", *arguments],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-m", "specflow", *arguments]
+    return preloaded.run(command, cwd=cwd, env=environment)
 
 
 def test_the_first_two_commands_are_where_ci_reads_them():
@@ -202,7 +196,8 @@ def test_a_package_of_ones_own_trains_from_yaml(folder):
 
 
 def test_arrays_of_ones_own_train_and_predict(folder):
-    subprocess.run([sys.executable, "my_arrays.py"], cwd=folder, check=True)
+    done = preloaded.run([sys.executable, "my_arrays.py"], cwd=folder)
+    assert done.returncode == 0, done.stderr
     commands = [line for line in LINES if "plums" in line]
     assert len(commands) == 2
     for line in commands:

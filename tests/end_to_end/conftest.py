@@ -14,6 +14,7 @@ import pytest
 
 from specflow.cli.main import main
 from specflow.output.checkpoint.archive import Archive
+from tests.preloaded import Preloaded
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,6 +60,7 @@ class Shell:
 
     cwd: Path
     cache: Path
+    popen: type[subprocess.Popen[str]] = Preloaded
 
     def start(
         self, *arguments: str, largest_file: int | None = None, **options: Any
@@ -74,7 +76,7 @@ class Shell:
             filter(None, [str(ROOT), env.get("PYTHONPATH")])
         )
         env |= options.pop("env", {})
-        return subprocess.Popen(
+        return self.popen(
             [sys.executable, *program, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -133,7 +135,8 @@ def here(specflow, capfd, monkeypatch) -> Callable[..., Done]:
 def finished(tmp_path_factory, _xla_cache) -> tuple[Path, Done]:
     """A finished run of 12 steps, and the output of its command; read-only."""
     cwd = tmp_path_factory.mktemp("finished")
-    done = Shell(cwd, _xla_cache)(
+    # A real start: runs of other processes are compared with this one.
+    done = Shell(cwd, _xla_cache, subprocess.Popen)(
         "train",
         *QUICK,
         "output.reporters=[tensorboard,plots]",

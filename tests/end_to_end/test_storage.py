@@ -18,6 +18,7 @@ from specflow.lifecycle import History
 from specflow.output import JsonLines, RunDirectory, TensorBoard
 from specflow.output.checkpoint.archive import Archive
 from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
+from tests import preloaded
 from tests.compose.conftest import golden
 from tests.conftest import QUICKLY
 from tests.end_to_end.conftest import ROOT, Done
@@ -281,11 +282,8 @@ def test_a_run_whose_directory_comes_back_resumes_by_the_same_command(
         "vanished": (f"mv {here} {there}", f"mv {there} {here}"),
     }[loss]
     arguments = ["train", *quick, *ARGUMENTS, f"output.dir={run}"]
-    done = subprocess.run(
+    done = preloaded.run(
         [sys.executable, "-c", LOST, lose, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
         cwd=ROOT,
         env={
             **os.environ,

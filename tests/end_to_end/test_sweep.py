@@ -151,7 +151,9 @@ def _lines(folder):
     return [json.loads(line) for line in (folder / TRIALS).read_text().splitlines()]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.thorough) for seed in (1, 2))]
+)
 def test_a_killed_sweep_resumes_without_a_lost_or_repeated_trial(
     specflow, tmp_path, seed
 ):

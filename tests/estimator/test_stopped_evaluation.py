@@ -18,6 +18,7 @@ import specflow as sf
 from specflow.commands.signals import stopping
 from specflow.metrics import AUC, Accuracy, Mean, Precision
 from specflow.output import Checkpointer
+from tests.preloaded import Preloaded
 
 ROWS, BATCH = 40, 4
 X = np.random.default_rng(0).standard_normal((ROWS, 3)).astype(np.float32)
@@ -215,7 +216,7 @@ def test_a_signal_within_an_evaluation_stops_it_and_the_rest_follows(tmp_path):
 
     def start(directory, wait_s):
         command = [sys.executable, "-m", __spec__.name, str(tmp_path / directory)]
-        return subprocess.Popen(
+        return Preloaded(
             [*command, wait_s],
             env=environment,
             cwd=root,
