@@ -12,7 +12,7 @@ from specflow.config.base import TARGET, Config, Target
 from specflow.diagnostics.errors import ConfigError
 from specflow.runtime import entry_points
 
-__all__ = ["Elsewhere", "Kinds", "by_name", "name_of", "named"]
+__all__ = ["Elsewhere", "Kinds", "Members", "by_name", "name_of", "named"]
 
 
 def name_of(value: Any) -> Any:
@@ -80,7 +80,23 @@ class Elsewhere:
         self.module, self.names = module, names
 
 
-class _Members(Mapping[str, type[Config]]):
+class Members(Mapping[str, type[Config]]):
+    """Name -> class of kinds, of which a plugin may fail to load."""
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def items(self) -> Any:
+        """All kinds but plugins that fail to load."""
+        pairs = {name: self.get(name) for name in self}
+        return {name: section for name, section in pairs.items() if section}.items()
+
+    def values(self) -> Any:
+        """The classes of `items`."""
+        return dict(self.items()).values()
+
+
+class _Members(Members):
     """Name -> class; a class of another module is imported on access.
 
     Plugins come after specflow's own kinds and cannot replace them: the meaning of a
@@ -128,18 +144,6 @@ class _Members(Mapping[str, type[Config]]):
     def __iter__(self) -> Iterator[str]:
         yield from self._homes
         yield from (name for name in self._plugin_names() if name not in self._homes)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def items(self) -> Any:
-        """All kinds but plugins that fail to load."""
-        pairs = {name: self.get(name) for name in self}
-        return {name: section for name, section in pairs.items() if section}.items()
-
-    def values(self) -> Any:
-        """The classes of `items`."""
-        return dict(self.items()).values()
 
     def _plugin_names(self) -> tuple[str, ...]:
         return entry_points.names(self._group) if self._group else ()

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from specflow import DataError, data
 from specflow.diagnostics.errors import Diagnostic, did_you_mean, nearest
 from specflow_records._core.arrow_values import values_of
+from specflow_records._core.unopened import unopened
 
 if TYPE_CHECKING:
     from specflow_records._core import HuggingFaceConfig
@@ -124,23 +125,9 @@ def _opened(config: "HuggingFaceConfig", split: str, key: str) -> Any:
         )
     except DataError:
         raise
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        datasets.exceptions.DatasetsError,
-    ) as error:
-        first = str(error).strip().partition("\n")[0]
-        is_split = "split" in first.lower()
-        raise DataError(
-            Diagnostic(
-                key if is_split else "data.dataset",
-                f"{config.dataset!r} cannot be opened: {first}",
-                expected="a folder of save_to_disk, or what datasets.load_dataset "
-                "takes",
-                code="record-source",
-            )
-        ) from error
+    except _ERRORS as error:
+        expected = "a folder of save_to_disk, or what datasets.load_dataset takes"
+        raise unopened(config.dataset, error, key=key, expected=expected) from error
 
 
 def _of_folder(value: Any, config: "HuggingFaceConfig", split: str, key: str) -> Any:

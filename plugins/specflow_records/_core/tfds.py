@@ -11,11 +11,14 @@ import tensorflow_datasets as tfds  # type: ignore
 
 from specflow import DataError, data
 from specflow.diagnostics.errors import Diagnostic
+from specflow_records._core.unopened import unopened
 
 if TYPE_CHECKING:
     from specflow_records._core import TfdsConfig
 
 __all__ = ["TfdsRecords", "number_of_examples"]
+
+_PREPARED = "a data set that TFDS has prepared as array_record or parquet"
 
 
 class TfdsRecords:
@@ -48,10 +51,9 @@ class TfdsRecords:
             self._examples: Any = builder.as_data_source(split, decoders=encoded)
             files = builder.info.splits[split].filepaths
         except (ValueError, KeyError, OSError, NotImplementedError) as error:
-            first = str(error).strip().partition("\n")[0]
-            where = key if "split" in first.lower() else "data.dataset"
-            problem = f"{config.dataset!r} cannot be opened: {first}"
-            raise _unopened(where, problem) from error
+            raise unopened(
+                config.dataset, error, key=key, expected=_PREPARED
+            ) from error
         names = sorted(map(str, files))
         self.files: Mapping[str, str] = {
             name: data.file_digest(name, Path(name)) for name in names
@@ -125,7 +127,7 @@ def _unopened(where: str, problem: str, hint: str = "") -> DataError:
         Diagnostic(
             where,
             problem,
-            expected="a data set that TFDS has prepared as array_record or parquet",
+            expected=_PREPARED,
             hint=hint,
             code="record-source",
         )

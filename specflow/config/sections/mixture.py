@@ -8,7 +8,7 @@ from pydantic import Field, PositiveInt, create_model, model_validator
 
 from specflow.config.base import Component, Config, Target
 from specflow.config.broken_rules import Broken, refuse
-from specflow.config.kinds import Kinds, named
+from specflow.config.kinds import Kinds, Members, named
 from specflow.config.sections.data import DataConfig, SetName
 from specflow.config.sections.records import RecordsConfig
 from specflow.config.sections.table import RowsConfig
@@ -20,7 +20,7 @@ _SPLITS = ("train", "eval", "test")
 _KINDS: Kinds = get_args(DataConfig)[1]
 
 
-class _Parts(Mapping[str, type[Config]]):
+class _Parts(Members):
     """Name -> class of each kind of data but mixtures, with the field `weight`."""
 
     def __getitem__(self, name: str) -> type[Config]:
@@ -39,18 +39,6 @@ class _Parts(Mapping[str, type[Config]]):
 
     def __iter__(self) -> Iterator[str]:
         return (name for name in _KINDS.members if name != _NAME)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def items(self) -> Any:
-        """All kinds but plugins that fail to load."""
-        pairs = {name: self.get(name) for name in self}
-        return {name: section for name, section in pairs.items() if section}.items()
-
-    def values(self) -> Any:
-        """The classes of `items`."""
-        return dict(self.items()).values()
 
 
 @functools.cache
