@@ -50,6 +50,7 @@ OTHERS = {
     "spec.export_outputs.serving_default.class_names": [str(n) for n in range(10)],
     "spec.train_op.wrt": ["head.**"],
     "spec.train_op.frozen": ["**.bias"],
+    "spec.mix": {"mixup": 0.2},
     "optimizer.clip_norm": 1.0,
     "optimizer.clip_value": 1.0,
     "optimizer.ema": {"decay": 0.9},
