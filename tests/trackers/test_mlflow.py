@@ -1,8 +1,10 @@
 """Runs in MLflow with SQLite, read back by its own client."""
 
+import http.server
 import json
 import math
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -270,6 +272,39 @@ def test_a_server_that_fails_costs_a_warning_and_sync_sends_the_run(
     found = only_run(client, name)
     assert steps(client, found, "train/loss") == [*range(2, 21, 2)]
     assert found.info.status == "FINISHED"
+
+
+class _Server(http.server.BaseHTTPRequestHandler):
+    """Has one run, and accepts its end."""
+
+    def do_GET(self):
+        info = {"run_id": "r", "experiment_id": "0", "run_name": "ended"}
+        answer = {"run": {"info": info, "data": {}}, "run_info": info}
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+    do_POST = do_GET
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.mark.parametrize("prints", ["false", None])
+def test_a_server_s_address_is_not_among_the_output_of_a_command(
+    prints, monkeypatch, capfd
+):
+    monkeypatch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", prints or "")
+    if prints is None:
+        monkeypatch.delenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Server) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        tracker = MlflowTracker(address, "sample", with_models=False)
+        tracker._connect()
+        tracker._client.set_terminated("r", "FINISHED")
+        server.shutdown()
+    assert ("View run ended" in capfd.readouterr().out) == (prints == "false")
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ _PARENT = "mlflow.parentRunId"
 _CREATION = "specflow.creation"
 _STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 _RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+_NO_ADDRESS = "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"
 
 
 class MlflowTracker(TrackerClient):
@@ -119,6 +120,8 @@ class MlflowTracker(TrackerClient):
     def _connect(self) -> None:
         # specflow repeats calls itself, and would learn of a failure minutes later.
         os.environ.setdefault(_RETRIES, "0")
+        # The address of a run would be among the JSON that a command prints.
+        os.environ.setdefault(_NO_ADDRESS, "true")
         # Each table that it creates in a new database is a line of its log.
         logging.getLogger("mlflow.store.db").setLevel(logging.WARNING)
         logging.getLogger("alembic").setLevel(logging.WARNING)
