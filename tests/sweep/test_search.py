@@ -310,3 +310,84 @@ def test_a_trial_whose_answer_was_lost_runs_first_and_costs_no_other(
     assert points(trials) == points(whole)
     study = optuna.load_study(study_name="sample/other", storage=storage)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 6
+
+
+def older(storage):
+    """Lets an hour pass for a database."""
+    with sqlite3.connect(storage.removeprefix("sqlite:///")) as database:
+        for table, column in (
+            ("trials", "datetime_start"),
+            ("trial_heartbeats", "heartbeat"),
+        ):
+            # Of equal form: they are compared as text.
+            database.execute(
+                f"UPDATE {table} SET {column}="
+                f"strftime('%Y-%m-%d %H:%M:%f', {column}, '-1 hour')"
+            )
+
+
+def killed_after(monkeypatch, name, call, *search):
+    """Runs a search whose process ends after a call of the storage."""
+    method, calls = getattr(RDBStorage, name), 0
+
+    def killing(self, *arguments, **options):
+        nonlocal calls
+        result, calls = method(self, *arguments, **options), calls + 1
+        if calls == call:
+            raise Killed
+        return result
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RDBStorage, name, killing)
+        with pytest.raises(Killed):
+            run(*search)
+
+
+@pytest.mark.parametrize("folder", ["killed", "another"])
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("_create_new_trial", 2),
+        ("record_heartbeat", 2),
+        ("_set_trial_param", 3),
+        ("set_trial_user_attr", 2),
+    ],
+)
+def test_killed_before_the_start_of_a_trial_a_search_in_a_database_has_it_once(
+    tmp_path, monkeypatch, name, call, folder
+):
+    """After each thing that it stores between asking for a trial and starting it."""
+    storage = f"sqlite:///{tmp_path}/search.db"
+    of = plan(trials=3, storage=storage, study="one")
+    killed_after(monkeypatch, name, call, of, tmp_path / "killed")
+    older(storage)
+    _, pool = run(of, tmp_path / folder)
+    assert len(pool.ran) == 2
+    trials = optuna.load_study(study_name="one", storage=storage).trials
+    states = [trial.state.name for trial in trials]
+    if folder == "killed":  # With its number, so that its run directory resumes.
+        assert states == ["COMPLETE"] * 3
+    else:
+        assert states == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+
+
+def test_killed_before_the_start_of_a_copy_a_search_has_it_once(tmp_path, monkeypatch):
+    """Of a trial whose machine was lost: a second machine is lost too."""
+    storage = f"sqlite:///{tmp_path}/search.db"
+    of = plan(trials=3, storage=storage, study="one")
+    killed_after(monkeypatch, "_create_new_trial", 3, of, tmp_path / "first")
+    for folder, method, call in (
+        ("second", "set_trial_state_values", 2),  # The copy runs: it was popped.
+        ("third", "record_heartbeat", 1),
+        ("fourth", "set_trial_user_attr", 1),
+    ):
+        older(storage)
+        killed_after(monkeypatch, method, call, of, tmp_path / folder)
+    older(storage)
+    _, pool = run(of, tmp_path / "fifth")
+    assert len(pool.ran) == 1
+    trials = optuna.load_study(study_name="one", storage=storage).trials
+    states = [trial.state.name for trial in trials]
+    assert states.count("COMPLETE") == 3
+    assert "RUNNING" not in states
+    assert "WAITING" not in states

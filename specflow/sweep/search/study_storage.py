@@ -1,34 +1,39 @@
 """The Optuna study of a search, in its storage."""
 
 import contextlib
+import datetime
 import json
 import sqlite3
 import time
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
 from filelock import FileLock, Timeout
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.storages import (
     BaseStorage,
     JournalStorage,
     RDBStorage,
     RetryHeartbeatStaleTrialCallback,
 )
+from optuna.storages._rdb.models import TrialHeartbeatModel
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from specflow.diagnostics.errors import ConfigError, Diagnostic, MachineError
 
 __all__ = [
     "HEARTBEAT_S",
+    "SUPERVISOR",
     "Supervisors",
     "close_study",
     "connected",
+    "copy_lost_trials",
     "is_url",
     "open_study",
 ]
@@ -36,6 +41,8 @@ __all__ = [
 HEARTBEAT_S = 30
 """Seconds between two signs of life of a trial in a database."""
 _GRACE_S = 4 * HEARTBEAT_S
+SUPERVISOR = "supervisor"
+"""User attribute of a trial: the process that runs it."""
 _DEFINITION = "specflow"
 _ATTEMPTS = 5
 
@@ -137,6 +144,37 @@ def connected(storage: str, directory: Path) -> BaseStorage:
                 raise
             time.sleep(0.2 * 2**attempt)
     raise AssertionError
+
+
+def copy_lost_trials(study: optuna.Study, is_known: Callable[[str], bool]) -> None:
+    """Makes copies that wait of the trials whose machines were lost; these fail.
+
+    As Optuna's `fail_stale_trials`; also those whose process ended before the first
+    sign of life, and none of this directory, where they resume.
+
+    Args:
+        study: in a database.
+        is_known: whether a supervisor is of this directory.
+    """
+    storage: Any = study._storage
+    copy = storage.get_heartbeat_stale_trial_callback()
+    stale = set(storage._get_stale_trial_ids(study._study_id))
+    latest = datetime.datetime.now() - datetime.timedelta(seconds=_GRACE_S)
+    for trial in study.get_trials(deepcopy=True, states=(TrialState.RUNNING,)):
+        if is_known(str(trial.user_attrs.get(SUPERVISOR))):
+            continue
+        started, number = trial.datetime_start, trial._trial_id
+        is_silent = started is not None and started < latest
+        if number in stale or (is_silent and not _has_heartbeat(storage, number)):
+            with contextlib.suppress(UpdateFinishedTrialError):  # Another was faster.
+                if storage.set_trial_state_values(number, state=TrialState.FAIL):
+                    copy(study, trial)
+
+
+def _has_heartbeat(storage: Any, trial_id: int) -> bool:
+    backend = getattr(storage, "_backend", storage)
+    with backend.scoped_session() as session:
+        return TrialHeartbeatModel.where_trial_id(trial_id, session) is not None
 
 
 class _SqliteConnection(sqlite3.Connection):

@@ -21,8 +21,10 @@ from specflow.sweep.search.samplers import (
 from specflow.sweep.search.search_plan import SearchPlan
 from specflow.sweep.search.study_storage import (
     HEARTBEAT_S,
+    SUPERVISOR,
     Supervisors,
     close_study,
+    copy_lost_trials,
     is_url,
     open_study,
     unreachable,
@@ -31,7 +33,6 @@ from specflow.sweep.search.trial_results import Evaluated
 
 __all__ = ["StudyTrials"]
 
-_SUPERVISOR = "supervisor"
 _DIRECTORY = "directory"
 """User attribute of a trial in a database: its run directory."""
 _RETRIED = "failed_trial"
@@ -99,8 +100,8 @@ class StudyTrials:
                 return None
             values = self._patiently(lambda: suggested(trial, self._plan.dimensions))
             own = self._supervisors.own
-            if trial.user_attrs.get(_SUPERVISOR) != own:  # Of one that has ended.
-                self._patiently(lambda: trial.set_user_attr(_SUPERVISOR, own))
+            if trial.user_attrs.get(SUPERVISOR) != own:  # Of one that has ended.
+                self._patiently(lambda: trial.set_user_attr(SUPERVISOR, own))
             if is_url(self._storage):  # Other machines have other directories.
                 place = str((self._directory / str(trial.number)).absolute())
                 self._patiently(lambda: trial.set_user_attr(_DIRECTORY, place))
@@ -164,9 +165,11 @@ class StudyTrials:
                     for trial in list(self._running.values()):
                         storage.record_heartbeat(trial._trial_id)
                     fail_stale_trials(self._study)
+                    copy_lost_trials(self._study, self._supervisors.is_known)
 
-        for trial in list(self._running.values()):
-            storage.record_heartbeat(trial._trial_id)
+        self._patiently(
+            lambda: copy_lost_trials(self._study, self._supervisors.is_known)
+        )
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
         try:
@@ -185,7 +188,7 @@ class StudyTrials:
         else:
             # Optuna's `ask`, with the process from the beginning: if a connection is
             # lost before the answer, `_abandoned` finds the trial.
-            own = {_SUPERVISOR: self._supervisors.own}
+            own = {SUPERVISOR: self._supervisors.own}
             new = create_trial(state=TrialState.RUNNING, user_attrs=own)
             trial_id = storage.create_new_trial(self._study._study_id, new)
             self._study._thread_local.cached_all_trials = None
@@ -223,7 +226,7 @@ class StudyTrials:
         ):
             if frozen.number in self._running:
                 continue
-            name = frozen.user_attrs.get(_SUPERVISOR)
+            name = frozen.user_attrs.get(SUPERVISOR)
             if is_url(self._storage):
                 # Another machine's, unless its lock is here; see `heartbeats`.
                 if name is None or not self._supervisors.is_known(name):
