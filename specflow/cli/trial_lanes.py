@@ -40,7 +40,10 @@ class Lane:
         self.number, self.is_packed = number, is_packed
         self.trial, self.log = trial, log
         self.loop: DeviceLoop | None = None
-        """What it waits for; None: it has not begun, or has ended."""
+        """What it waits for; None: it has not begun, waits for its turn, or has
+        ended."""
+        self.loops = 0
+        """Number of its device loops so far."""
         self.state: ProcessState | None = None
         """The process as it left it."""
         self.signals: list[int] = []
@@ -74,13 +77,13 @@ class Lanes:
         return self._run(lane, None)
 
     def resume(
-        self, lane: Lane, result: "DeviceLoopResult | BaseException"
+        self, lane: Lane, result: "DeviceLoopResult | BaseException | None"
     ) -> dict[str, Any] | None:
         """Runs a trial up to its next device loop; as `begin`.
 
         Args:
             lane: the trial.
-            result: of its device loop, or what that raised.
+            result: of its device loop, or what that raised; None: it is its turn.
         """
         return self._run(lane, result)
 
@@ -110,6 +113,7 @@ class Lanes:
             del self.running[lane.number]
             self._leave()
             return end.value
+        lane.loops += lane.loop is not None
         return None
 
     def _switch(self, lane: Lane) -> None:

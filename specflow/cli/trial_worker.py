@@ -1,6 +1,8 @@
 """A worker process of a sweep: runs the trials that it is sent, all at the same time.
 
-A sweep without packs sends one, and the next when that has ended.
+A sweep without packs sends one, and the next when that has ended. The worker asks for
+the next before, and prepares it while the devices work: it composes and checks it, and
+traces its optimizer.
 
 `python -m specflow.cli.trial_worker [PROJECT] DESCRIPTOR`: the folder of the project in
 which the sweep was started, if there is one, and the end of a `MessageLink`.
@@ -94,6 +96,13 @@ class _Worker:
         self._link, self._messages, self._shared = link, messages, shared
         self._sent: collections.deque[dict[str, Any]] = collections.deque()
         """Trials that were sent, and have not begun."""
+        self._next: dict[str, Any] | None = None
+        """The trial to prepare while another one runs."""
+        self._prepared: tuple[Lane, dict[str, Any] | None] | None = None
+        """A trial that waits for its turn; and the message about its end, if it has
+        failed."""
+        self._loops = 1
+        """Number of device loops of the last trial."""
         self._lanes = Lanes()
         self._pack: Pack | None = None
         self._notes = 0
@@ -103,18 +112,53 @@ class _Worker:
 
     def run(self) -> None:
         """Begins the trials that were sent, and runs a device loop of all that run."""
-        if not self._lanes.running and not self._sent:
+        if not self._running() and not self._sent:
             self._sent.append(self._messages.get())
         while self._sent or not self._messages.empty():
             while not self._messages.empty():
                 self._sent.append(self._messages.get())
-            self._begin(self._sent.popleft())
-        lanes = dict(self._lanes.running)
-        for number, result in self._results(lanes).items():
+            trial = self._sent.popleft()
+            if trial.get("ahead"):
+                self._next = trial
+            else:
+                self._begin(trial)
+        lanes = self._running()
+        results = self._results(lanes)
+        # While the devices work: two device loops are dispatched before one is awaited.
+        if any(lane.loops >= min(self._loops, 2) for lane in lanes.values()):
+            self._prepare()
+        for number, result in results.items():
             self._end(lanes[number], self._lanes.resume(lanes[number], result))
+
+    def _running(self) -> dict[int, Lane]:
+        """Number of each trial that does not wait for its turn -> it."""
+        waiting = self._prepared and self._prepared[0]
+        return {n: one for n, one in self._lanes.running.items() if one is not waiting}
+
+    def _prepare(self) -> None:
+        """Runs the next trial up to where it waits for its turn."""
+        if self._next is None or self._prepared is not None:
+            return
+        trial, self._next = self._next, None
+        steps = self._outcome(trial, is_ahead=True)
+        lane = Lane(trial["number"], steps, trial["log"], is_packed=False)
+        end = self._lanes.begin(lane)
+        if end is None or "stopped" not in end:  # It begins anew otherwise.
+            self._prepared = lane, end
 
     def _begin(self, trial: Mapping[str, Any]) -> None:
         number, kind = trial["number"], trial["pack"]
+        if self._next is not None and self._next["number"] == number:
+            self._next = None  # It is its turn already.
+        prepared = self._prepared
+        if prepared is not None and prepared[0].number == number:
+            self._prepared = None
+        if kind is None and self._prepared is None:
+            self._link.send({"number": number, "asks": True})
+        if prepared is not None and prepared[0].number == number:
+            lane, end = prepared
+            self._end(lane, end or self._lanes.resume(lane, None))
+            return
         if kind and self._pack is None:
             from specflow.executor.pack import Pack, PackKind
 
@@ -151,13 +195,16 @@ class _Worker:
         """Sends the message about the end of a trial, if it has ended."""
         if message is None:
             return
+        self._loops = lane.loops
         if self._pack is not None:
             self._pack.release(lane.number)
             message["in_pack"] = lane.number in self._pack.failed
             self._pack.failed.discard(lane.number)
         self._link.send({"number": lane.number, **message})
 
-    def _outcome(self, trial: Mapping[str, Any]) -> "DeviceLoops[dict[str, Any]]":
+    def _outcome(
+        self, trial: Mapping[str, Any], *, is_ahead: bool = False
+    ) -> "DeviceLoops[dict[str, Any]]":
         from specflow.compose import compose
 
         judged: dict[str, str] = {}
@@ -178,20 +225,21 @@ class _Worker:
                     "decline": "JAX already runs with other devices in this process"
                 }
             self._devices = devices
-            result = yield from self._train(trial["number"], composed)
+            result = yield from self._train(trial["number"], composed, is_ahead)
         except BaseException as error:
             return _failed(error, judged)
         status = TrialStatus.PRUNED if result.get("pruned") else TrialStatus.COMPLETE
         return {"outcome": {"status": status, "result": result, **judged}}
 
     def _train(
-        self, number: int, composed: "Composed"
+        self, number: int, composed: "Composed", is_ahead: bool
     ) -> "DeviceLoops[dict[str, Any]]":
         from specflow.commands.swept_trial import SweptTrial
         from specflow.commands.train import train_loops
         from specflow.output.json_values import to_plain
 
-        trial = SweptTrial(self._shared, functools.partial(self._is_pruned, number))
+        is_pruned = functools.partial(self._is_pruned, number)
+        trial = SweptTrial(self._shared, is_pruned, is_ahead)
         return to_plain((yield from train_loops(composed, trial)))
 
     def _is_pruned(self, number: int, step: int, metrics: Mapping[str, float]) -> bool:

@@ -32,6 +32,10 @@ class SharedParts:
         self.estimator: Estimator | None = None
         """Of the last trial."""
 
+    def has_data(self, section: Config) -> bool:
+        """Returns whether the data of a section is that of the last trial."""
+        return self._last is not None and self._last[0] == section
+
     def build_data(self, section: Any) -> Data:
         """Returns the data of a section; see `build_data`."""
         if self._last is not None and self._last[0] == section:
@@ -51,10 +55,13 @@ class SweptTrial:
         shared: of the trial before.
         is_pruned: takes (step, metrics) of each evaluation, scalars only; returns
             whether training ends there.
+        is_ahead: whether it is prepared while the trial before runs: it waits before
+            it builds other data, allocates arrays or writes files.
     """
 
     shared: SharedParts
     is_pruned: Callable[[int, Mapping[str, float]], bool]
+    is_ahead: bool = False
 
     def reporters(self, config: ExperimentConfig, origins: Mapping[str, str]) -> list:
         """Returns the reporters that the user set: those of the defaults are left out.

@@ -21,7 +21,7 @@ from specflow.commands.settings_warnings import (
     settings_warnings,
 )
 from specflow.commands.signals import stopping
-from specflow.commands.swept_trial import Pruning, SweptTrial
+from specflow.commands.swept_trial import Pruning, SharedParts, SweptTrial
 from specflow.commands.train_result import TrainResult
 from specflow.config.experiment import ExperimentConfig
 from specflow.config.plugins.components import plugins_of
@@ -32,7 +32,7 @@ from specflow.diagnostics.rendering import line
 from specflow.distributed import collectives, failure, launcher_link
 from specflow.estimator import Estimator, declared_specs
 from specflow.estimator.synchronized_inputs import agree_on_rows
-from specflow.executor.device_loops import DeviceLoops, run_alone
+from specflow.executor.device_loops import DeviceLoops, run_alone, until_turn
 from specflow.exploration.mixture_parts import mixture_note
 from specflow.lifecycle import WarmPlan
 from specflow.output import (
@@ -105,6 +105,10 @@ def train_loops(
     """
     started, config = time.perf_counter(), composed.config
     shared = None if trial is None else trial.shared
+    is_ahead = trial is not None and trial.is_ahead
+    if is_ahead and not (shared and _can_be_prepared(config, shared)):
+        started += yield from until_turn()
+        is_ahead = False
     data = data_to_train(composed, shared)
     reporter_configs = (
         config.output.reporters
@@ -113,12 +117,13 @@ def train_loops(
     )
     check_packages(reporter_configs)
     directory = collectives.on_process_zero(lambda: str(_directory(composed)))
+    before = shared and shared.estimator
     try:
         estimator = Estimator.from_config(
             config,
             data=data,
             model_dir=directory,
-            earlier=shared and shared.estimator,
+            earlier=before,
         )
         if shared is not None:
             shared.estimator = estimator
@@ -137,6 +142,11 @@ def train_loops(
         warm_plan = estimator.warm_plan(data.train)
         if not collectives.on_process_zero(lambda: _is_trained(estimator, config)):
             collectives.on_process_zero(lambda: estimator.check_disk_space(data.train))
+        if is_ahead:
+            estimator.trace_ahead(data.train, max_steps=config.loop.steps)
+            started += yield from until_turn()
+            if before is not None:
+                before.drop_state()
     except BaseException:
         with contextlib.suppress(OSError):
             Path(directory).rmdir()  # Still empty: a run that cannot start leaves none.
@@ -243,6 +253,11 @@ def train_loops(
         collectives.on_process_zero(lambda: None)
     plain = {**result.to_plain(), "directory": str(run.path)}
     return plain if pooled is None else {**plain, "pooled": pooled}
+
+
+def _can_be_prepared(config: ExperimentConfig, shared: SharedParts) -> bool:
+    """Returns whether a trial needs nothing that the one before may still write."""
+    return config.warm_start is None and shared.has_data(config.data)
 
 
 def _is_trained(estimator: Estimator, config: ExperimentConfig) -> bool:

@@ -136,6 +136,21 @@ class InspectMethods(EstimatorParts):
             self.program.lower(mode, first.features, first.labels, mask=first.mask)
         return self.program.lowered
 
+    def trace_ahead(self, train: Source, *, max_steps: int | None = None) -> None:
+        """Traces the training program, if it is that of an earlier estimator.
+
+        Args:
+            train: source of the training rows.
+            max_steps: step at which training ends.
+        """
+        form = self.batch_form(train, Mode.TRAIN)
+        steps = stacked_steps(self.config, form, max_steps)
+        self.program.trace_ahead(*form, steps)
+
+    def drop_state(self) -> None:
+        """Drops the arrays of the newest state, which are read from disk if needed."""
+        self._states.drop()
+
     def fingerprints(
         self, train: Source, evaluation: Source, *, max_steps: int | None = None
     ) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import time
 from collections.abc import Generator
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -18,6 +19,7 @@ __all__ = [
     "HeldState",
     "read_state",
     "run_alone",
+    "until_turn",
 ]
 
 Result = TypeVar("Result")
@@ -83,8 +85,22 @@ class DeviceLoop:
         )
 
 
-DeviceLoops: TypeAlias = Generator[DeviceLoop, DeviceLoopResult, Result]
-"""A training that yields its device loops and is sent their results."""
+DeviceLoops: TypeAlias = Generator[DeviceLoop | None, DeviceLoopResult, Result]
+"""A training that yields its device loops and is sent their results.
+
+One that was prepared ahead yields None until it is its turn; see `until_turn`.
+"""
+
+
+def until_turn() -> DeviceLoops[float]:
+    """Waits, in a training that was prepared while another one runs.
+
+    Returns:
+        Seconds that it waited.
+    """
+    start_time_s = time.perf_counter()
+    yield None
+    return time.perf_counter() - start_time_s
 
 
 def run_alone(training: DeviceLoops[Result]) -> Result:
@@ -95,6 +111,7 @@ def run_alone(training: DeviceLoops[Result]) -> Result:
     try:
         device_loop = next(training)
         while True:
+            assert device_loop is not None  # It is not prepared ahead.
             try:
                 result = device_loop.run()
             except BaseException as error:

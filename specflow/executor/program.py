@@ -258,22 +258,39 @@ class Program:
     def _train_program(
         self, state: TrainState, features: Features, labels: Labels
     ) -> _TrainProgram:
-        key, args = shapes((features, labels)), (state, features, labels)
-        if key in self._train:
-            return self._train[key]
-        earlier = self._earlier_train.get(key)
-        with self.timing("compile"):
-            again = earlier and self._lowering.train_again(
-                earlier.lowered, features, labels
-            )
-            lowered = again or self._lowering.train(*args)
-            _check_same_program(Mode.TRAIN, lowered.program)
-        if earlier is not None and again is not None:
-            executable = earlier.executable
-        else:
+        key = shapes((features, labels))
+        if key not in self._train and not self._train_again(features, labels):
+            with self.timing("compile"):
+                lowered = self._lowering.train(state, features, labels)
+                _check_same_program(Mode.TRAIN, lowered.program)
             executable = _TrainExecutable(lowered, row_count(features), self.timing)
-        self._train[key] = _TrainProgram(lowered, executable)
+            self._train[key] = _TrainProgram(lowered, executable)
         return self._train[key]
+
+    def _train_again(self, features: Features, labels: Labels) -> bool:
+        """Takes the training program of an earlier optimizer, if it is the same."""
+        key = shapes((features, labels))
+        if (earlier := self._earlier_train.get(key)) is None:
+            return False
+        with self.timing("compile"):
+            lowered = self._lowering.train_again(earlier.lowered, features, labels)
+            if lowered is None:
+                return False
+            _check_same_program(Mode.TRAIN, lowered.program)
+        self._train[key] = earlier._replace(lowered=lowered)
+        return True
+
+    def trace_ahead(self, features: Features, labels: Labels, steps: int) -> None:
+        """Traces what an optimizer adds to the training program of an earlier one.
+
+        Without effect if there is none of these shapes.
+
+        Args:
+            features: one batch, or `jax.ShapeDtypeStruct`s of one.
+            labels: likewise.
+            steps: number of stacked batches.
+        """
+        self._train_again(*self._batches.abstract((features, labels), steps))
 
     def evaluate(
         self, state: TrainState, features: Features, labels: Labels, mask: Mask

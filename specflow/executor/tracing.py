@@ -268,7 +268,7 @@ class Tracer:
     ) -> "Tracer":
         """Returns a tracer of the same function and model with another optimizer.
 
-        It has the traces of this one.
+        They share their traces.
 
         Args:
             hyperparameters: of a config that differs from that of this tracer in the
@@ -277,7 +277,6 @@ class Tracer:
         """
         other = copy.copy(self)
         other._traced_with = self._traced_with or self.hyperparameters
-        other._traced = dict(self._traced)
         other.hyperparameters, other.timing = hyperparameters, timing
         other.traces = Counter()
         return other

@@ -28,6 +28,9 @@ def run(link, trial):
                 link.send({"number": trial["number"], "report": report})
                 if link.receive()["prune"]:
                     return outcome("pruned", {"step": int(value), "pruned": True})
+            case "ask":
+                link.send({"number": trial["number"], "asks": True})
+                os.environ["AHEAD"] = str(link.receive()["number"])
             case "decline":
                 if os.environ.get("SERVED") == value:
                     return {"decline": "other devices"}
@@ -45,6 +48,7 @@ def run(link, trial):
     os.environ["SERVED"] = "yes"
     cores = len(os.sched_getaffinity(0))
     result = {"pid": os.getpid(), "cores": cores, "pack": trial["pack"], "eval": {}}
+    result["ahead"] = os.environ.get("AHEAD")
     return outcome("complete", result)
 
 

@@ -89,6 +89,23 @@ def test_what_may_succeed_runs_again_in_a_new_process(tmp_path, action, failure,
         assert ended[0].result["pid"] != ended[1].result["pid"]
 
 
+@pytest.mark.parametrize("action", ["print=", "exit=3", "fail=machine", "stop"])
+def test_a_trial_that_is_prepared_meanwhile_starts_in_its_turn(tmp_path, action):
+    started = []
+    ended = outcomes(
+        ["ask", once(tmp_path, action)],
+        [],
+        [],
+        retries=1,
+        on_start=lambda trial: started.append(trial.number),
+    )
+    assert {one.status for one in ended.values()} == {TrialStatus.COMPLETE}
+    assert ended[0].result["ahead"] == "1"
+    assert list(ended) == started == [0, 1, 2]
+    attempts = 1 if action == "print=" else 2
+    assert [ended[number].attempts for number in range(3)] == [attempts, 1, 1]
+
+
 @pytest.mark.parametrize("failure", ["config", "nan", "bug", "cancelled"])
 def test_what_fails_again_is_not_retried(failure):
     ended = outcomes([f"fail={failure}"], retries=5)

@@ -91,6 +91,8 @@ class TrialPool:
         self._attempts = Attempts(retries)
         self._ended: collections.deque[TrialOutcome] = collections.deque()
         """Outcomes that `next_outcome` has not returned yet."""
+        self._ahead: Trial | None = None
+        """The next trial of the queue, while the only worker prepares it."""
         self._workers: list[Worker | None] = [None] * workers
         self._retired: list[Worker] = []
         """Workers that get no further trial."""
@@ -199,18 +201,35 @@ class TrialPool:
         if self._attempts.begin(number):
             self._on_start(trial)
         # A worker that has died is noticed when it is read from.
-        worker.send(
-            {
-                "number": number,
-                "overrides": trial.overrides,
-                "log": self._logs and str(self._logs / f"{number}.log"),
-                "pack": None if number in self._attempts.alone else self._pack,
-                **self._common,
-            }
-        )
+        worker.send(self._message(trial))
+
+    def _message(self, trial: Trial) -> dict[str, Any]:
+        number = trial.number
+        return {
+            "number": number,
+            "overrides": trial.overrides,
+            "log": self._logs and str(self._logs / f"{number}.log"),
+            "pack": None if number in self._attempts.alone else self._pack,
+            **self._common,
+        }
+
+    def _send_ahead(self, worker: Worker) -> None:
+        """Lets the only worker prepare the next trial, which has not started yet."""
+        is_only = len(self._workers) == 1 and worker not in self._retired
+        is_free = self._ahead is None and self._signal is None
+        if is_only and is_free and self._pack is None and self._queue:
+            self._ahead = self._queue.popleft()
+            worker.send({**self._message(self._ahead), "ahead": True})
+
+    def _take_back(self) -> None:
+        """Puts the trial that is prepared at the head of the queue again."""
+        if self._ahead is not None:
+            self._queue.appendleft(self._ahead)
+            self._ahead = None
 
     def _close(self, worker: Worker, *, kill: bool = False) -> str:
         """Ends a worker; another one may take its place."""
+        self._take_back()
         self._workers[self._workers.index(worker)] = None
         if worker in self._retired:
             self._retired.remove(worker)
@@ -232,11 +251,14 @@ class TrialPool:
             worker.is_ready = True
         elif "note" in message:
             self._on_note(message["note"])
+        elif "asks" in message:
+            self._send_ahead(worker)
         elif "report" in message:
             report = TrialReport(number=message["number"], **message["report"])
             pruned = self._on_reports([report])
             worker.send({"prune": report.number in pruned})
         else:
+            self._take_back()
             running, shares = worker.trials.pop(message["number"]), bool(worker.trials)
             self._trial_ended(worker, running, message, shares=shares)
             if worker in self._retired:
