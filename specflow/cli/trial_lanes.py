@@ -73,6 +73,7 @@ class Lanes:
         Returns:
             The message about its end; None if it has not ended.
         """
+        self._pass_signals_on()  # Those so far are for the others.
         self.running[lane.number] = lane
         return self._run(lane, None)
 

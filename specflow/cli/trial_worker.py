@@ -11,6 +11,7 @@ which the sweep was started, if there is one, and the end of a `MessageLink`.
 import collections
 import contextlib
 import functools
+import gc
 import os
 import queue
 import signal
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from specflow.cli.trial_lanes import Lane, Lanes
 from specflow.compose.merged_files import kept_files
 from specflow.diagnostics.errors import SpecflowError
-from specflow.runtime import project_file, standard_streams
+from specflow.runtime import gc_pause, project_file, standard_streams
 from specflow.runtime.devices_of_workers import CORES
 from specflow.runtime.project_file import Project
 from specflow.sweep.pool.message_link import MessageLink
@@ -47,6 +48,7 @@ def main(descriptor: int, project: str = "") -> None:
         descriptor: of a connected socket.
         project: folder of the project; empty: there is none.
     """
+    gc_pause.pause()  # Until the first step.
     if project:
         found = project_file.read(Path(project)) or Project(folder=Path(project))
         project_file.enter(found)
@@ -140,6 +142,7 @@ class _Worker:
         if self._next is None or self._prepared is not None:
             return
         trial, self._next = self._next, None
+        _collect_garbage()
         steps = self._outcome(trial, is_ahead=True)
         lane = Lane(trial["number"], steps, trial["log"], is_packed=False)
         end = self._lanes.begin(lane)
@@ -159,6 +162,7 @@ class _Worker:
             lane, end = prepared
             self._end(lane, end or self._lanes.resume(lane, None))
             return
+        _collect_garbage()
         if kind and self._pack is None:
             from specflow.executor.pack import Pack, PackKind
 
@@ -249,6 +253,12 @@ class _Worker:
         while "prune" not in (message := self._messages.get()):
             self._sent.append(message)
         return message["prune"]
+
+
+def _collect_garbage() -> None:
+    """Frees traces and arrays of trials that have ended, which refer to one another."""
+    if gc.isenabled():  # Else none has begun.
+        gc.collect()
 
 
 def _failed(error: BaseException, judged: dict[str, str]) -> dict[str, Any]:
