@@ -15,6 +15,7 @@ from specflow.estimator.estimator_parts import EstimatorParts
 from specflow.estimator.input_functions import no_rows
 from specflow.estimator.training_input import stacked_steps
 from specflow.executor import Lowered, TrainState, check_predictions, to_tree
+from specflow.executor.batch_placement import BatchPlacement
 from specflow.lifecycle import WarmPlan
 from specflow.output.checkpoint.disk_space import bytes_of
 
@@ -145,7 +146,8 @@ class InspectMethods(EstimatorParts):
         """
         form = self.batch_form(train, Mode.TRAIN)
         steps = stacked_steps(self.config, form, max_steps)
-        self.program.trace_ahead(*form, steps)
+        batches = BatchPlacement(self.partitioner)
+        self.program.train_again(*batches.abstract(form, steps))
 
     def drop_state(self) -> None:
         """Drops the arrays of the newest state, which are read from disk if needed."""

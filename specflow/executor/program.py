@@ -145,15 +145,11 @@ class Program:
         other._compiled_steps = self._compiled_steps
         return other
 
-    # -- model function
-
     def spec(
         self, mode: Mode, features: Features, labels: Labels = None
     ) -> TPUEstimatorSpec:
         """The spec of a mode, abstract; see `Tracer.spec`."""
         return self.tracer.spec(mode, features, labels)
-
-    # -- placement
 
     def abstract_state(self, features: Features, labels: Labels) -> TrainState:
         """Shapes, dtypes and shardings of the state; see `StateInitializer`."""
@@ -199,8 +195,6 @@ class Program:
     def feed(self, batch: Tree) -> Tree:
         """Places a batch for `evaluate` and `predict`; see `BatchPlacement.feed`."""
         return self._batches.feed(batch)
-
-    # -- programs
 
     def train(
         self,
@@ -259,7 +253,7 @@ class Program:
         self, state: TrainState, features: Features, labels: Labels
     ) -> _TrainProgram:
         key = shapes((features, labels))
-        if key not in self._train and not self._train_again(features, labels):
+        if key not in self._train and not self.train_again(features, labels):
             with self.timing("compile"):
                 lowered = self._lowering.train(state, features, labels)
                 _check_same_program(Mode.TRAIN, lowered.program)
@@ -267,8 +261,11 @@ class Program:
             self._train[key] = _TrainProgram(lowered, executable)
         return self._train[key]
 
-    def _train_again(self, features: Features, labels: Labels) -> bool:
-        """Takes the training program of an earlier optimizer, if it is the same."""
+    def train_again(self, features: Features, labels: Labels) -> bool:
+        """Takes the training program of an earlier optimizer, if it is the same.
+
+        Returns False otherwise. Arguments as of `train`, or their shapes.
+        """
         key = shapes((features, labels))
         if (earlier := self._earlier_train.get(key)) is None:
             return False
@@ -279,18 +276,6 @@ class Program:
             _check_same_program(Mode.TRAIN, lowered.program)
         self._train[key] = earlier._replace(lowered=lowered)
         return True
-
-    def trace_ahead(self, features: Features, labels: Labels, steps: int) -> None:
-        """Traces what an optimizer adds to the training program of an earlier one.
-
-        Without effect if there is none of these shapes.
-
-        Args:
-            features: one batch, or `jax.ShapeDtypeStruct`s of one.
-            labels: likewise.
-            steps: number of stacked batches.
-        """
-        self._train_again(*self._batches.abstract((features, labels), steps))
 
     def evaluate(
         self, state: TrainState, features: Features, labels: Labels, mask: Mask
@@ -364,8 +349,6 @@ class Program:
             self._lowering.evaluate(state, features, labels, mask)
         else:
             self._lowering.predict(state, features, mask)
-
-    # -- identity
 
     def fingerprints(self) -> dict[str, str]:
         """A hash of each program lowered so far, by mode; the first of each mode.

@@ -93,14 +93,13 @@ class TrialPool:
         """Outcomes that `next_outcome` has not returned yet."""
         self._ahead: Trial | None = None
         """The next trial of the queue, while the only worker prepares it."""
+        if first_worker is not None and workers > 1:
+            first_worker.close(kill=True)
         self._workers: list[Worker | None] = [None] * workers
         self._retired: list[Worker] = []
         """Workers that get no further trial."""
-        if first_worker is not None:
-            if workers == 1:
-                self._workers[0] = first_worker
-            else:
-                first_worker.close(kill=True)
+        if workers == 1:
+            self._workers[0] = first_worker
         self._signal: int | None = None
         self._unsent: collections.deque[int] = collections.deque()
         """Signals that the workers have not got yet."""
@@ -176,23 +175,15 @@ class TrialPool:
             idle = sum(1 for one in self._workers if one and not one.trials)
             if worker is None and len(self._queue) > idle:
                 self._workers[index] = self._start(index)
-        while self._queue and (worker := self._free(self._queue[0])):
+        while self._queue and (worker := self._worker_for(self._queue[0])):
             self._send(worker, self._queue.popleft())
         for worker in self._workers:
             if worker and not worker.trials and not self._queue:
                 self._close(worker)  # Its devices are free for others.
 
-    def _free(self, trial: Trial) -> Worker | None:
-        """Returns the worker with the fewest trials that has room for one more."""
-        alone = self._attempts.alone
-        most = 1 if trial.number in alone else self._per_worker
-        free = [
-            one
-            for one in self._workers
-            if one and one.is_ready and one not in self._retired
-            if len(one.trials) < most and not alone.intersection(one.trials)
-        ]
-        return min(free, key=lambda worker: len(worker.trials), default=None)
+    def _worker_for(self, trial: Trial) -> Worker | None:
+        free = [one for one in self._workers if one and one not in self._retired]
+        return _with_room(free, trial.number, self._attempts.alone, self._per_worker)
 
     def _send(self, worker: Worker, trial: Trial) -> None:
         """Sends a trial to a worker."""
@@ -201,31 +192,22 @@ class TrialPool:
         if self._attempts.begin(number):
             self._on_start(trial)
         # A worker that has died is noticed when it is read from.
-        worker.send(self._message(trial))
-
-    def _message(self, trial: Trial) -> dict[str, Any]:
-        number = trial.number
-        return {
-            "number": number,
-            "overrides": trial.overrides,
-            "log": self._logs and str(self._logs / f"{number}.log"),
-            "pack": None if number in self._attempts.alone else self._pack,
-            **self._common,
-        }
+        pack = None if number in self._attempts.alone else self._pack
+        worker.send(_message(trial, self._logs, pack) | self._common)
 
     def _send_ahead(self, worker: Worker) -> None:
         """Lets the only worker prepare the next trial, which has not started yet."""
         is_only = len(self._workers) == 1 and worker not in self._retired
-        is_free = self._ahead is None and self._signal is None
-        if is_only and is_free and self._pack is None and self._queue:
+        is_free = not (self._ahead or self._signal or self._pack)
+        if is_only and is_free and self._queue:
             self._ahead = self._queue.popleft()
-            worker.send({**self._message(self._ahead), "ahead": True})
+            message = _message(self._ahead, self._logs, None) | self._common
+            worker.send(message | {"ahead": True})
 
     def _take_back(self) -> None:
         """Puts the trial that is prepared at the head of the queue again."""
-        if self._ahead is not None:
-            self._queue.appendleft(self._ahead)
-            self._ahead = None
+        self._queue.extendleft([] if self._ahead is None else [self._ahead])
+        self._ahead = None
 
     def _close(self, worker: Worker, *, kill: bool = False) -> str:
         """Ends a worker; another one may take its place."""
@@ -352,6 +334,34 @@ class TrialPool:
             self._queue.appendleft(trial)
         else:
             self._failed(running, Failure.CONFIG, reason)
+
+
+def _message(trial: Trial, logs: Path | None, pack: str | None) -> dict[str, Any]:
+    """What a worker is sent of a trial."""
+    number = trial.number
+    log = logs and str(logs / f"{number}.log")
+    return {"number": number, "overrides": trial.overrides, "log": log, "pack": pack}
+
+
+def _with_room(
+    workers: Sequence[Worker], number: int, alone: Collection[int], per_worker: int
+) -> Worker | None:
+    """Returns the worker with the fewest trials that takes one more.
+
+    Args:
+        workers: those that get trials.
+        number: of the trial.
+        alone: numbers of trials that run in no pack.
+        per_worker: number of trials of a pack.
+    """
+    most = 1 if number in alone else per_worker
+    free = [
+        one
+        for one in workers
+        if one.is_ready and len(one.trials) < most
+        if not any(running in alone for running in one.trials)
+    ]
+    return min(free, key=lambda worker: len(worker.trials), default=None)
 
 
 def _outcome(running: RunningTrial, attempts: int, **fields: Any) -> TrialOutcome:
