@@ -120,6 +120,8 @@ def key_hint(
     if is_near:
         return did_you_mean(near, prefix=prefix)
     for other in counterparts(name, ".".join(section)):
+        if other.path == ".".join(path):
+            continue  # Another kind of this section has the key.
         meant = [field for field in fields if ".".join(field.path) == other.path]
         if meant or other.about:
             named = _hint(meant[0], value) if meant else did_you_mean(other.path)

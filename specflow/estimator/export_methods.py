@@ -87,7 +87,7 @@ class ExportMethods(EstimatorParts):
             )
         if not self.program.model.is_known:
             form = jax.eval_shape(serving_fn or (lambda request: request), example)
-            self.program.tracer.learn(Mode.PREDICT, form)
+            self.program.tracer.learn(Mode.PREDICT, form, None)
         step, state = self._states.to_evaluate(checkpoint_step, checkpoint_path)
         mesh = self.partitioner.mesh
         if collectives.process_count() > 1:

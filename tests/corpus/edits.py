@@ -201,17 +201,25 @@ def edits(rng: random.Random, tree: Mapping[str, Any]) -> Iterator[Edit]:
             yield Edit("out of range", _path(key), "[0]", where=f"{key}.0")
     yield from _key_paths(rng, tree)
     yield from _names(rng, tree)
+    # The losses of spec=table are those of its heads.
+    absent = () if _is_there(tree, "spec.loss") else ("spec.loss.mine",)
     for section, text, argument, near in TARGETS:
+        if section in absent:
+            continue
         where = f"{section}.{argument}"
         yield Edit(
             "target argument", _path(section), text, where, near and f"{section}.{near}"
         )
     for section in WITH_TARGETS:
+        if section in absent:
+            continue
         for name in rng.sample(UNTRUSTED, 4):
             text = f"{{_target_: {name}}}"
             yield Edit("target", _path(section), text, f"{section}._target_")
     yield Edit("target", ("spec",), "{model_fn: os.system}", "spec.model_fn")
     for section, text, missing in INCOMPLETE:
+        if section in absent:
+            continue
         where = f"{section}.{missing}" if missing else section
         yield Edit("missing", _path(section), text, where, inside=True)
     yield from _rules(tree)
