@@ -180,7 +180,7 @@ def test_columns_are_fitted_anew_on_request_alone(tmp_path, capsys):
     accepted = (*changed, "output.on_change=accept", "loop.train_steps=4")
     capsys.readouterr()
     assert main(["train", "experiment=table", *accepted]) == 2
-    assert capsys.readouterr().err.splitlines()[1] == (
+    assert capsys.readouterr().err.splitlines()[0] == (
         "error[table-changed] data.columns.a.name: was absent when the columns of "
         f"'{run}' were fitted, and is number (override data.columns.a={{name: number, "
         "scale: minmax}). Expected the columns of the run, which are used as they are. "
