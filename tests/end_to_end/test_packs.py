@@ -53,7 +53,7 @@ def _begun(folder, process, count):
 
 def test_a_signal_reaches_all_trials_of_a_pack_and_a_kill_costs_it(specflow, tmp_path):
     folder = tmp_path / "sweep"
-    words = ("train", "-m", *RUN[:-3], "loop.train_steps=4000", "seed=1,2,3")
+    words = ("train", "-m", *RUN[:-3], "loop.train_steps=12000", "seed=1,2,3")
     words = (*words, "loop.batch_size=32", *MAP, f"output.dir={folder}")
     process = specflow.start(*words, start_new_session=True)
     _begun(folder, process, 3)
