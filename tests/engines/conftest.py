@@ -111,10 +111,14 @@ def equal(folder, other, count=3):
 
 
 def wait(condition, process, seconds=120):
-    """Waits until a condition holds; returns its value."""
+    """Waits until a condition holds; returns its value.
+
+    Fails if the process ends before; None: there is none to watch.
+    """
     until = time.monotonic() + seconds
     while not (value := condition()):
-        assert process.poll() is None, process.communicate()
+        if process is not None:
+            assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
         time.sleep(0.05)
     return value

@@ -90,7 +90,8 @@ def test_a_lost_ray_worker_costs_no_trial(start, sweep, address):
     os.kill(found[worker], signal.SIGKILL)
     _, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
-    assert not os.path.exists(f"/proc/{worker}")
+    # It sees that its parent is gone, and ends.
+    wait(lambda: not os.path.exists(f"/proc/{worker}"), None, seconds=30)
     assert " starts again (died): its process ended with its node or Ray" in err
     assert [one["attempts"] for one in facts(folder)] == [2, 1]
     assert sweep(*LONG, "seed=1,2", "output.dir=kept")[0] == 0
