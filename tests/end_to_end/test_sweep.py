@@ -184,9 +184,9 @@ def test_a_signal_saves_the_running_trial_and_the_same_command_resumes(
     words = ("train", "-m", *RUN[:-2], "loop.train_steps=100_000", "seed=1,2")
     process = specflow.start(*words, "output.dir=sweep", start_new_session=True)
     _started(folder, process, 1)
-    while not (folder / "0/metrics.jsonl").exists() and process.poll() is None:
+    rows = folder / "0/metrics.jsonl"
+    while process.poll() is None and not (rows.exists() and rows.stat().st_size):
         time.sleep(0.01)
-    time.sleep(0.3)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number, errors
