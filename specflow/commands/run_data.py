@@ -11,13 +11,13 @@ from specflow.columns import FittedColumns
 from specflow.commands import jax_session
 from specflow.commands.warm_columns import columns_to_start, report_start
 from specflow.config.sections.mixture import records_of, tables_of
-from specflow.data import Data, DataFiles, build_data
-from specflow.data.table.table_changes import refused_changes
+from specflow.data import Data, build_data
 from specflow.diagnostics.errors import DataError, Diagnostic
-from specflow.diagnostics.rendering import line
 from specflow.distributed import collectives
 from specflow.distributed.processes import place
-from specflow.output import Checkpointer, RunDirectory, existing_run, write_text
+from specflow.estimator.data_lock import check_files, write_files
+from specflow.estimator.data_lock import stored_columns as read_columns
+from specflow.output import RunDirectory, existing_run, write_text
 from specflow.output.json_values import to_json
 from specflow.output.run.config_changes import changes
 from specflow.runtime.filesystem import expanded
@@ -199,21 +199,9 @@ def _check_files(
     Raises:
         DataError: files have changed; they are named.
     """
-    if not run.files.is_file():
-        return
-    plain = RunDirectory.load_json(run.files)
-    changed = DataFiles.from_json(plain, where=str(run.files)).changes(data.files)
     fitted = {name for each in (stored, data.columns) if each for name in each.files}
-    final = [each for each in changed if each.where in fitted]
-    if composed.config.output.on_change != "accept" and changed:
-        accept = ", or resume with the new ones: output.on_change=accept"
-        hint = "Restore the files{} train in another output.dir{}."
-        ends = (", or", "") if final else (",", accept)
-        raise refused_changes(changed, hint.format(*ends))
-    if final:
-        raise refused_changes(final)
-    for diagnostic in changed:
-        print(line(diagnostic, kind="warning"), file=sys.stderr)
+    accepts = composed.config.output.on_change == "accept"
+    check_files(run, data, accepts=accepts, fitted=fitted)
 
 
 def write_columns(run: RunDirectory, data: Data) -> None:
@@ -224,8 +212,7 @@ def write_columns(run: RunDirectory, data: Data) -> None:
     """
     if data.columns is not None:
         write_text(run.columns, to_json(data.columns.to_json()))
-    if data.files:
-        write_text(run.files, to_json(data.files.to_json()))
+    write_files(run, data)
 
 
 def stored_columns(path: str) -> FittedColumns | None:
@@ -239,15 +226,12 @@ def stored_columns(path: str) -> FittedColumns | None:
 
 def _stored(run: RunDirectory, *, gathers: bool) -> FittedColumns | None:
     """The fitted columns of a run, which only process 0 may be able to read."""
-    path = run.columns
 
     def read() -> Any:
-        if path.is_file():
-            return FittedColumns.read(path).to_json()
-        # The file is lost: every checkpoint has the columns as well.
-        checkpoints = Checkpointer(run.checkpoints)
-        step = checkpoints.latest_step()
-        return None if step is None else checkpoints.data_position(step).get("columns")
+        columns = read_columns(run)
+        return None if columns is None else columns.to_json()
 
-    plain = collectives.on_process_zero(read) if gathers else read()
-    return None if plain is None else FittedColumns.from_json(plain, where=str(path))
+    if not gathers:
+        return read_columns(run)
+    plain = collectives.on_process_zero(read)
+    return plain and FittedColumns.from_json(plain, where=str(run.columns))

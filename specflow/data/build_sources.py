@@ -1,8 +1,9 @@
 """Builds the sources of an experiment from its `data` section."""
 
 import dataclasses
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from specflow.columns import FittedColumns
@@ -26,6 +27,7 @@ from specflow.data.mixed_data import mixed_data
 from specflow.data.records import record_data
 from specflow.data.source import Source
 from specflow.data.table import table_data
+from specflow.data.table.picture_files import Pictures
 from specflow.diagnostics import user_code
 from specflow.diagnostics.errors import DataError, Diagnostic, did_you_mean, nearest
 from specflow.runtime.typing import describe
@@ -52,6 +54,8 @@ def build_data(
         config: the `data` section: a named set, or a `Target` or plugin that returns
             `{"train": (features, labels), "eval": (features, labels)}` or a `Data`. In
             place of the pair, `eval` may have several by name, one of them `eval`.
+            `files` are paths and globs of the files that it has read, which a run
+            locks.
         needs_labels: rows to evaluate must have labels.
         needs_train: rows to train on are used. If not, and their file is missing, the
             rows to evaluate replace them, so that a run can be evaluated on a machine
@@ -118,7 +122,7 @@ def build_data(
             sets={name: each.rows for name, each in sets.items()},
             make_test=table.make_test,
             columns=table.fitted,
-            files=_read_files(table.files, sets),
+            files=_read_files(table.files, sets, table.pictures),
         )
     sets = _sets_of(config, needs_labels=needs_labels)
     if isinstance(config, TextConfig):
@@ -145,12 +149,16 @@ class _Set:
 
     rows: Source
     files: Mapping[str, str]
+    pictures: Mapping[str, Pictures] = dataclasses.field(default_factory=dict)
 
 
-def _read_files(rows: Mapping[str, str], sets: Mapping[str, _Set]) -> DataFiles:
-    return DataFiles.union(
-        [DataFiles(rows), *(DataFiles(sets=each.files) for each in sets.values())]
-    )
+def _read_files(
+    rows: Mapping[str, str],
+    sets: Mapping[str, _Set],
+    pictures: Mapping[str, Pictures] | None = None,
+) -> DataFiles:
+    of_sets = [DataFiles({}, each.files, each.pictures) for each in sets.values()]
+    return DataFiles.union([DataFiles(rows, {}, pictures or {}), *of_sets])
 
 
 def _sets_of(
@@ -219,7 +227,7 @@ def _table_set(
         needs_train=False,
         fitted=fitted,
     )
-    return _Set(table.eval, table.files)
+    return _Set(table.eval, table.files, table.pictures)
 
 
 def _named(
@@ -266,8 +274,8 @@ def _from_target(config: Target | Component, *, needs_labels: bool) -> Data:
                 code="target-result",
             )
         )
-    if set(value) != set(PARTS):
-        odd = [key for key in value if key not in PARTS]
+    if {*value} - {"files"} != {*PARTS}:
+        odd = [key for key in value if key not in (*PARTS, "files")]
         raise DataError(
             Diagnostic(
                 config.path,
@@ -282,7 +290,37 @@ def _from_target(config: Target | Component, *, needs_labels: bool) -> Data:
     named = held if _is_named(held) else {"eval": held}
     sets = {part: _part(config.path, part, rows) for part, rows in named.items()}
     main = sets.pop("eval")
-    return Data(train, main, sets=sets, needs_labels=needs_labels)
+    files = _declared_files(config.path, value.get("files", ()))
+    return Data(train, main, sets=sets, needs_labels=needs_labels, files=files)
+
+
+def _declared_files(path: str, files: Any) -> DataFiles:
+    """Digests of the files that a user's function has read.
+
+    Raises:
+        DataError: they are no paths, or there is no such file.
+    """
+    listed = [files] if isinstance(files, str | os.PathLike) else files
+    is_list = isinstance(listed, Sequence) and all(
+        isinstance(each, str | os.PathLike) for each in listed
+    )
+    missing = [
+        os.fspath(each)
+        for each in (listed if is_list else ())
+        if not digests_of([os.fspath(each)], key=path)
+    ]
+    if not is_list or missing:
+        raise DataError(
+            Diagnostic(
+                f"{path}, files",
+                f"names {missing[0]!r}, which is no file"
+                if missing
+                else f"is {describe(files)}",
+                expected="paths or globs of the files that were read",
+                code="target-result",
+            )
+        )
+    return DataFiles(digests_of([os.fspath(each) for each in listed], key=path))
 
 
 def _is_named(value: Any) -> bool:

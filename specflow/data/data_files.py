@@ -5,6 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from specflow.data.table.kept_digests import file_digest
+from specflow.data.table.picture_files import (
+    PictureDigests,
+    Pictures,
+    changed_pictures,
+)
 from specflow.data.table.table_changes import changed_files
 from specflow.data.table.table_files import matching_files
 from specflow.diagnostics.errors import DataError, Diagnostic
@@ -29,6 +34,15 @@ class DataFiles:
     """Files of the rows to train on and of the evaluation split."""
     sets: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Files of further evaluation sets."""
+    pictures: Mapping[str, Pictures] = dataclasses.field(
+        default_factory=dict, compare=False
+    )
+    """Pictures that a column of paths names; read when the files are compared or
+    written."""
+    known_pictures: Mapping[str, PictureDigests] = dataclasses.field(
+        default_factory=dict, compare=False
+    )
+    """Digests of those of a run, as it has written them."""
 
     def __bool__(self) -> bool:
         return bool(self.rows or self.sets)
@@ -46,6 +60,7 @@ class DataFiles:
         return [
             *changed_files(self.rows, now.rows),
             *changed_files(kept, now_kept),
+            *changed_pictures(self.known_pictures, now.pictures),
         ]
 
     @classmethod
@@ -53,16 +68,22 @@ class DataFiles:
         """All files of several data sets."""
         rows: dict[str, str] = {}
         sets: dict[str, str] = {}
+        pictures: dict[str, Pictures] = {}
         for files in several:
             rows |= files.rows
             sets |= files.sets
-        return cls(rows, sets)
+            pictures |= files.pictures
+        return cls(rows, sets, pictures)
 
     def to_json(self) -> dict[str, Any]:
         """The files as plain values, with a digest of themselves."""
-        return signed(
-            {"format": _FORMAT, "rows": dict(self.rows), "sets": dict(self.sets)}
-        )
+        plain = {"format": _FORMAT, "rows": dict(self.rows), "sets": dict(self.sets)}
+        pictures = {
+            key: each.digests.to_json()
+            for key, each in self.pictures.items()
+            if each.files
+        }
+        return signed(plain | ({"pictures": pictures} if pictures else {}))
 
     @classmethod
     def from_json(cls, plain: Any, *, where: str) -> Self:
@@ -95,7 +116,11 @@ class DataFiles:
                     code="table-state",
                 )
             )
-        return cls(dict(plain["rows"]), dict(plain["sets"]))
+        known = {
+            key: PictureDigests(**each)
+            for key, each in plain.get("pictures", {}).items()
+        }
+        return cls(dict(plain["rows"]), dict(plain["sets"]), known_pictures=known)
 
 
 def digests_of(written: Sequence[str], *, key: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from typing import Any
 from specflow.columns import FittedColumns
 from specflow.diagnostics.errors import DataError, Diagnostic
 
-__all__ = ["ColumnsState"]
+__all__ = ["ColumnsState", "changed_columns"]
 
 
 class ColumnsState:
@@ -31,13 +31,18 @@ class ColumnsState:
         """
         saved = FittedColumns.from_json(value, where="the checkpoint's columns")
         if not self._refits and saved.digest != self._columns.digest:
-            raise DataError(
-                Diagnostic(
-                    "columns",
-                    "those of the data differ from those of the checkpoint",
-                    expected="the columns that the run was trained with",
-                    hint="Restore columns.json of the run, train in another "
-                    "output.dir, or train on with the new ones: data.refit=true.",
-                    code="table-changed",
-                )
-            )
+            raise changed_columns()
+
+
+def changed_columns() -> DataError:
+    """The error for columns that are not those of a run."""
+    return DataError(
+        Diagnostic(
+            "columns",
+            "those of the data differ from those of the checkpoint",
+            expected="the columns that the run was trained with",
+            hint="Restore columns.json of the run, train in another output.dir, or "
+            "train on with the new ones: data.refit=true.",
+            code="table-changed",
+        )
+    )

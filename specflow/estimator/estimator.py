@@ -16,6 +16,7 @@ from specflow.config.sections.mesh import MeshConfig
 from specflow.contract import Mode
 from specflow.data import Data, Share, build_data, epoch_length
 from specflow.distributed import collectives
+from specflow.estimator.data_lock import DataLock
 from specflow.estimator.estimator_arguments import (
     check_functions,
     check_loop,
@@ -241,6 +242,7 @@ class Estimator(TrainMethods, InspectMethods):
         self.epoch_length: EpochLength | None = None
         """Rows of an epoch of the experiment, and its steps."""
         self._data: Data | None = None
+        self._data_lock: DataLock | None = None
         self._batch = self._columns = None
 
     @classmethod
@@ -263,6 +265,10 @@ class Estimator(TrainMethods, InspectMethods):
             earlier: of another experiment with the same devices. Its traces and
                 executables are used where the experiments differ in the optimizer
                 alone, or in what is in no program.
+
+        Raises:
+            DataError: the run directory has fitted columns, and those of the data
+                differ; files that have changed since the run was trained are named.
         """
         data = build_data(experiment.data) if data is None else data
         length = _epoch_length(experiment, data, model_dir or experiment.output.dir)
@@ -297,7 +303,13 @@ class Estimator(TrainMethods, InspectMethods):
             make_layers(program, form, data)
         estimator._reports_untrained = warm_start is None and model_dir is None
         estimator._columns = estimator._training.columns = data.columns
-        estimator._training.refits_columns = getattr(experiment.data, "refit", False)
+        refits = estimator._training.refits_columns = getattr(
+            experiment.data, "refit", False
+        )
+        accepts = experiment.output.on_change == "accept"
+        lock = DataLock(estimator.model_dir, data, accepts=accepts, refits=refits)
+        collectives.on_process_zero(lock.check_columns)
+        estimator._data_lock = lock
         estimator._recorder = None  # The config of the run records more.
         estimator.experiment, estimator.epoch_length = experiment, length
         estimator._data = data

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from specflow.cli.main import main
+from specflow.config.base import Target
 from specflow.config.sections.data import DigitsConfig
 from specflow.config.sections.data_sources import NpzConfig, TextConfig
 from specflow.config.sections.mixture import MixtureConfig
@@ -69,6 +70,23 @@ def test_data_knows_the_digest_of_every_file_that_it_reads(folder):
     both = _sha256("train.npz", "eval.npz", "night.npz")
     assert build_data(mixture).files == DataFiles(both)
     assert not build_data(DigitsConfig()).files
+
+
+def test_a_function_of_a_user_names_the_files_that_it_reads(folder):
+    def build(files):
+        rows = ({"x": np.zeros((4, 2), np.float32)}, np.arange(4))
+        target = Target.model_validate({"_target_": "mine.load"})
+        target.bind(lambda: {"train": rows, "eval": rows, "files": files})
+        return build_data(target).files
+
+    assert build(["train.npz", "texts/*.txt"]) == DataFiles(
+        _sha256("train.npz", *(f"texts/{x}.txt" for x in ("eval", "night", "train")))
+    )
+    assert build("eval.npz") == DataFiles(_sha256("eval.npz"))
+    with pytest.raises(DataError, match=r"files: names 'tran.npz', which is no file"):
+        build(["train.npz", "tran.npz"])
+    with pytest.raises(DataError, match=r"files: is int\. Expected paths or globs"):
+        build(3)
 
 
 def test_a_file_may_be_renamed_and_a_set_may_get_other_files():

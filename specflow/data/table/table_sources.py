@@ -15,6 +15,7 @@ from specflow.data.table.fit_cache import FitCache
 from specflow.data.table.fit_columns import fit_columns
 from specflow.data.table.open_table import check_cells, opened_cells
 from specflow.data.table.opened_split import image_roots, opened_split
+from specflow.data.table.picture_files import Pictures, pictures_of
 from specflow.data.table.split_cells import split_rows
 from specflow.data.table.streamed_cells import StreamedCells
 from specflow.data.table.table_cells import TableCells
@@ -44,6 +45,8 @@ class TableData:
     fitted: FittedColumns
     files: Mapping[str, str]
     """Path of each file of `train` and `eval` -> SHA-256 of its content."""
+    pictures: Mapping[str, Pictures]
+    """Column and content of the files -> pictures that its paths name."""
 
 
 def table_data(
@@ -137,7 +140,11 @@ class _Builder:
 
         evaluated = sources["eval"]
         train, files = sources.get("train", evaluated), _digests(self._files)
-        return TableData(train, evaluated, make_test, fitted, files)
+        pictures: Mapping[str, Pictures] = {}
+        if self._config.format != "folder":  # Its digest is that of its pictures.
+            read, roots = [parts[split] for split in used], image_roots(self._config)
+            pictures = pictures_of(fitted, read, roots, digests=files.values())
+        return TableData(train, evaluated, make_test, fitted, files, pictures)
 
     def _fit(
         self, parts: dict[str, tuple[TableCells, Rows]]

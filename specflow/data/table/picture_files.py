@@ -1,0 +1,180 @@
+"""Digests of the pictures that a column of paths names."""
+
+import base64
+import dataclasses
+import functools
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from specflow.columns import FittedColumns
+from specflow.data.table.decode_threads import in_threads
+from specflow.data.table.kept_digests import kept_folder_digest
+from specflow.data.table.read_progress import ReadProgress
+from specflow.data.table.read_retries import RetriedFile
+from specflow.data.table.table_cells import TableCells
+from specflow.diagnostics.errors import DataError, Diagnostic
+
+__all__ = ["PictureDigests", "Pictures", "changed_pictures", "pictures_of"]
+
+_MARK = 3
+"""Bytes of a picture's digest that a run keeps, to name it once the whole differs: two
+pictures have the same ones once in 16,777,216 pairs."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PictureDigests:
+    """Digests of pictures in the order of their paths, as a run keeps them."""
+
+    sha256: str
+    """Of all paths and contents."""
+    marks: str
+    """The beginning of each picture's digest: four characters of Base64."""
+
+    def mark(self, number: int) -> str:
+        """The beginning of the digest of one picture."""
+        return self.marks[4 * number : 4 * number + 4]
+
+    def __len__(self) -> int:
+        return len(self.marks) // 4
+
+    def to_json(self) -> dict[str, str]:
+        """The digests as plain values."""
+        return {"sha256": self.sha256, "marks": self.marks}
+
+
+class Pictures:
+    """Pictures that a column of paths names; read when their digests are asked for.
+
+    Args:
+        find: returns path, as the cells have it -> the file.
+    """
+
+    def __init__(self, find: Callable[[], Mapping[str, str]]):
+        self._find = find
+
+    @functools.cached_property
+    def files(self) -> dict[str, str]:
+        """Path, as the cells have it -> the file; in the order of the paths."""
+        return dict(sorted(self._find().items()))
+
+    @functools.cached_property
+    def digests(self) -> PictureDigests:
+        """Their digests, from the user's cache if no file has changed.
+
+        Raises:
+            DataError: a picture cannot be read.
+        """
+        paths = [Path(file) for file in self.files.values()]
+        if not paths:
+            return PictureDigests("", "")
+        whole = hashlib.sha256("\0".join(map(str, paths)).encode("utf-8", "replace"))
+        place = paths[0].parent / f".{whole.hexdigest()}"
+        try:
+            kept = kept_folder_digest(place, paths, lambda _: self._read())
+        except OSError as error:
+            raise DataError(
+                Diagnostic(
+                    str(error.filename),
+                    f"cannot be read: {error.strerror}",
+                    expected="a picture that a row of the table names",
+                    code="image-file",
+                )
+            ) from error
+        return PictureDigests(*kept.split(" "))
+
+    def _read(self) -> str:
+        def digest(item: tuple[str, str]) -> bytes:
+            with RetriedFile(item[0], Path(item[1])) as file:
+                return hashlib.file_digest(file, "sha256").digest()
+
+        whole, marks = hashlib.sha256(), []
+        progress = ReadProgress("digests of pictures", len(self.files))
+        items = list(self.files.items())
+        for (name, _), each in zip(items, in_threads(digest, items), strict=True):
+            whole.update(name.encode("utf-8", "surrogateescape") + b"\0" + each)
+            marks.append(base64.b64encode(each[:_MARK]).decode())
+            progress.advance(1)
+        return f"{whole.hexdigest()} {''.join(marks)}"
+
+
+def pictures_of(
+    fitted: FittedColumns,
+    parts: Sequence[tuple[TableCells, npt.NDArray[np.int64]]],
+    roots: Mapping[str, str | None],
+    *,
+    digests: Iterable[str],
+) -> dict[str, Pictures]:
+    """The pictures that cells of a table name, by column and content of the table.
+
+    Args:
+        fitted: has the columns of images.
+        parts: table and numbers of the rows of each split that is read.
+        roots: column -> folder of its relative paths; None: that of the file.
+        digests: of the files of the table.
+    """
+    content = hashlib.sha256(" ".join(sorted(digests)).encode()).hexdigest()
+
+    def find(column: str) -> dict[str, str]:
+        files: dict[str, str] = {}
+        for cells, rows in parts:
+            _find(files, cells, fitted.sources_of(column)[0], rows, roots.get(column))
+        return files
+
+    return {
+        f"{column} of {content[:16]}": Pictures(functools.partial(find, column))
+        for column in fitted.images
+    }
+
+
+def _find(
+    files: dict[str, str],
+    cells: TableCells,
+    name: str,
+    rows: npt.NDArray[np.int64],
+    root: str | None,
+) -> None:
+    """Adds the files that the cells of a column name."""
+    for _, part, inside in cells.parts([name], rows):
+        folders = part.folders(inside, root)
+        for value, folder in zip(part.raw(name, inside), folders, strict=True):
+            if not value or not isinstance(value, str | os.PathLike):
+                continue  # The bytes of a picture are in the file of the table.
+            path, file = os.fspath(value), os.path.join(folder, value)
+            if files.setdefault(path, file) != file:
+                files[file] = file
+
+
+def changed_pictures(
+    recorded: Mapping[str, PictureDigests], now: Mapping[str, Pictures]
+) -> Iterator[Diagnostic]:
+    """Yields diagnostics of pictures that differ from those of a run.
+
+    Pictures of tables whose own files have changed are not compared.
+
+    Args:
+        recorded: column and content of its table -> digests of the run.
+        now: the same -> the pictures.
+    """
+    for key in recorded.keys() & now.keys():
+        before, after = recorded[key], now[key].digests
+        if before.sha256 == after.sha256:
+            continue
+        names = [
+            name
+            for number, name in enumerate(now[key].files)
+            if len(before) == len(after) and before.mark(number) != after.mark(number)
+        ]
+        for name in names:
+            problem = "has changed since the run was trained"
+            yield Diagnostic(name, problem, code="table-changed")
+        if not names:
+            yield Diagnostic(
+                f"column {key.rpartition(' of ')[0]}",
+                "names other pictures than those that the run was trained on",
+                code="table-changed",
+            )

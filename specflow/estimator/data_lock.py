@@ -1,0 +1,124 @@
+"""The files of a run's data, which a run that is resumed must find unchanged."""
+
+import sys
+from collections.abc import Collection
+from pathlib import Path
+
+from specflow.columns import FittedColumns
+from specflow.data import Data, DataFiles
+from specflow.data.table.table_changes import refused_changes
+from specflow.diagnostics.rendering import line
+from specflow.estimator.columns_state import changed_columns
+from specflow.output import Checkpointer, RunDirectory, write_text
+from specflow.output.json_values import to_json
+
+__all__ = ["DataLock", "check_files", "stored_columns", "write_files"]
+
+
+def check_files(
+    run: RunDirectory, data: Data, *, accepts: bool, fitted: Collection[str] = ()
+) -> None:
+    """Compares the files of some data with those that a run has recorded.
+
+    Args:
+        run: its directory; there need be no run.
+        data: with the files of now.
+        accepts: print changes as warnings, but for those of `fitted`.
+        fitted: files that the run's columns were fitted to.
+
+    Raises:
+        DataError: files have changed; they are named.
+    """
+    if not run.files.is_file():
+        return
+    plain = RunDirectory.load_json(run.files)
+    changed = DataFiles.from_json(plain, where=str(run.files)).changes(data.files)
+    final = [each for each in changed if each.where in fitted]
+    if not accepts and changed:
+        accept = ", or resume with the new ones: output.on_change=accept"
+        hint = "Restore the files{} train in another output.dir{}."
+        ends = (", or", "") if final else (",", accept)
+        raise refused_changes(changed, hint.format(*ends))
+    if final:
+        raise refused_changes(final)
+    for diagnostic in changed:
+        print(line(diagnostic, kind="warning"), file=sys.stderr)
+
+
+def write_files(run: RunDirectory, data: Data) -> None:
+    """Records the files of some data, if it has any.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    if data.files:
+        write_text(run.files, to_json(data.files.to_json()))
+
+
+def stored_columns(run: RunDirectory) -> FittedColumns | None:
+    """The fitted columns of a run, which process 0 alone may be able to read.
+
+    Raises:
+        DataError: they are damaged.
+    """
+    if run.columns.is_file():
+        return FittedColumns.read(run.columns)
+    # The file is lost: every checkpoint has the columns as well.
+    checkpoints = Checkpointer(run.checkpoints)
+    step = checkpoints.latest_step()
+    if step is None:
+        return None
+    plain = checkpoints.data_position(step).get("columns")
+    return plain and FittedColumns.from_json(plain, where=str(run.columns))
+
+
+class DataLock:
+    """The data of an experiment in Python, and the run directory that records it.
+
+    Args:
+        directory: of the run.
+        data: of the experiment.
+        accepts: see `check_files`.
+        refits: columns are fitted anew, to whatever the files are now.
+    """
+
+    def __init__(self, directory: Path, data: Data, *, accepts: bool, refits: bool):
+        self._run, self._data = RunDirectory(directory), data
+        self._accepts, self._refits = accepts, refits
+        self._is_checked = False
+
+    def check_columns(self) -> None:
+        """Compares the fitted columns with those of the run.
+
+        Raises:
+            DataError: they differ, so the model would be given other features; files
+                that have changed are named.
+        """
+        columns = self._data.columns
+        if columns is None or self._refits:
+            return
+        stored = stored_columns(self._run)
+        if stored is not None and stored.digest != columns.digest:
+            self._check_files()
+            raise changed_columns()
+
+    def lock(self) -> None:
+        """Records the files, or compares them with those that the run has recorded.
+
+        Raises:
+            DataError: files have changed; they are named.
+            OutputError: the file cannot be written.
+        """
+        if self._is_checked:
+            return
+        if not self._refits:
+            self._check_files()
+        if self._data.files:
+            self._run.path.mkdir(parents=True, exist_ok=True)
+        write_files(self._run, self._data)
+        self._is_checked = True
+
+    def _check_files(self) -> None:
+        columns = self._data.columns
+        fitted = () if columns is None else columns.files
+        check_files(self._run, self._data, accepts=self._accepts, fitted=fitted)
