@@ -15,6 +15,7 @@ from specflow.contract import Mode
 from specflow.data import Batch, EvalBatches, Share, as_source
 from specflow.diagnostics.errors import Diagnostic, SpecflowWarning
 from specflow.distributed import collectives
+from specflow.estimator.data_lock import DataLock
 from specflow.estimator.estimator_record_writer import Recorder
 from specflow.estimator.input_functions import (
     BatchForm,
@@ -64,6 +65,8 @@ class EstimatorParts:
     _batch_share: Share
     _states: States
     _recorder: Recorder | None
+    _data_lock: DataLock | None
+    """Files of the data of a config, which have to stay as they are."""
     _snapshots: ParamsSnapshots | None
     _columns: FittedColumns | None
     """Fitted columns of a table, which exports contain."""
@@ -168,7 +171,13 @@ class EstimatorParts:
                 self._snapshots.close()
 
     def _write_record(self) -> None:
-        """Records the arguments of this estimator beside its checkpoints."""
+        """Records the arguments of this estimator, or the files of its data.
+
+        Raises:
+            DataError: files have changed since the run was trained.
+        """
+        if self._data_lock is not None:
+            collectives.on_process_zero(self._data_lock.lock)
         if self._recorder is not None:
             self._recorder.write()
 

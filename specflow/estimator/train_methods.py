@@ -13,8 +13,6 @@ from specflow.config.run_config import RunConfig
 from specflow.contract import Mode
 from specflow.data import repeated_batches, track_iterator
 from specflow.diagnostics.errors import ConfigError, Diagnostic
-from specflow.distributed import collectives
-from specflow.estimator.data_lock import DataLock
 from specflow.estimator.end_of_training import stop_of
 from specflow.estimator.estimator_arguments import (
     checked_hooks,
@@ -46,8 +44,6 @@ class TrainMethods(EvaluateMethods, ExportMethods):
     _training: Training
     _batch: BatchForm | None
     """Shapes and dtypes of a training batch, once an input was read."""
-    _data_lock: DataLock | None
-    """Files of the data of a config, which have to stay as they are."""
     _check_declared: Callable[[], None]
     """Checks labels against what a config declares."""
 
@@ -318,8 +314,6 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         listeners = checked_listeners(spec.saving_listeners)
         if self.config.saves:
             self._write_record()
-            if self._data_lock is not None:
-                collectives.on_process_zero(self._data_lock.lock)
         value = track_iterator(open_input())
         agree_on_batches(value)
         if self._batch is None:
