@@ -10,6 +10,8 @@ from specflow.diagnostics.errors import ConfigError, DataError
 from specflow.runtime import gc_pause
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from specflow.compose import Composed
     from specflow.exploration.opened_data import OpenedData
 
@@ -91,11 +93,12 @@ def synthesize(arguments: argparse.Namespace) -> int:
             raise ConfigError(
                 usage("data", problem, "data=table, whose rows have columns")
             )
-        sketches = _sketches(composed, config)
+        path = expanded(arguments.output, "--output")
+        sketches = _sketches(composed, config, path)
         rows = synthetic_rows(
             sketches, config.split, rows=arguments.rows, seed=arguments.seed
         )
-        write_table(rows, expanded(arguments.output, "--output"))
+        write_table(rows, path)
         fields |= {"path": arguments.output, "rows": arguments.rows}
         fields["columns"] = list(rows)
         print(f"{arguments.rows:,} rows of {len(rows)} columns in {arguments.output}")
@@ -129,7 +132,7 @@ def _opened(composed: "Composed", *, needs_train: bool = True) -> "OpenedData":
     return open_data(composed.config, of_run)
 
 
-def _sketches(composed: "Composed", config: Any) -> Any:
+def _sketches(composed: "Composed", config: Any, output: "Path") -> Any:
     """Sketches of the columns: of the files, else of a run's columns, else declared."""
     from specflow.exploration.column_sketches import (
         declared_sketches,
@@ -148,7 +151,8 @@ def _sketches(composed: "Composed", config: Any) -> Any:
         if stored is None:
             return declared_sketches(config)
         return fitted_sketches(stored, config.id)
-    return seen_sketches(opened.columns("train"))
+    pictures = opened.moved_pictures(output.parent)
+    return seen_sketches(opened.columns("train"), pictures)
 
 
 def _stored_columns(composed: "Composed") -> Any:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ _GRID = np.linspace(0.0, 1.0, 101)
 _MOST_FREQUENCIES = 50
 """Number of different numbers up to which they are drawn by frequency."""
 _MOST_DECIMALS = 6
+_NONE: Mapping[str, Mapping[str, str]] = {}
 _INDICATED = 0.05
 """Fraction of missing values of a fitted column with an indicator."""
 
@@ -68,11 +69,18 @@ class ColumnSketch:
         return [_items(value) for value in drawn] if self.has_lists else drawn
 
 
-def seen_sketches(columns: SplitColumns) -> list[ColumnSketch]:
-    """Sketches of columns that were read: features, then labels, ids first."""
+def seen_sketches(
+    columns: SplitColumns, pictures: Mapping[str, Mapping[str, str]] = _NONE
+) -> list[ColumnSketch]:
+    """Sketches of columns that were read: features, then labels, ids first.
+
+    Args:
+        columns: of a split.
+        pictures: column of paths -> path of a picture in the file -> path to write.
+    """
     ordered = [*columns.of_role("id"), *columns.of_role("feature")]
     ordered += columns.of_role("label")
-    return [_seen(column) for column in ordered]
+    return [_seen(column, pictures.get(column.name, {})) for column in ordered]
 
 
 def fitted_sketches(fitted: FittedColumns, ids: Sequence[str]) -> list[ColumnSketch]:
@@ -131,9 +139,13 @@ def declared_sketches(config: TableConfig) -> list[ColumnSketch]:
     return sketches
 
 
-def _seen(column: SplitColumn) -> ColumnSketch:
+def _seen(column: SplitColumn, pictures: Mapping[str, str]) -> ColumnSketch:
     if column.role == "id":
         return ColumnSketch(column.name)
+    if column.examples:
+        return ColumnSketch(
+            column.name, values=[pictures.get(cell, cell) for cell in column.examples]
+        )
     if column.numbers is None:
         counts = sorted(column.counts.items())
         missing = 1.0 - sum(count for _, count in counts) / max(1, len(column))

@@ -42,7 +42,8 @@ class SplitStatistics:
     """At 5, 25, 50, 75 and 95 percent, interpolated linearly."""
     max: float | None = None
     top: tuple[tuple[str, int], ...] = ()
-    """The most frequent values, and their number; empty where all values differ."""
+    """The most frequent values, or sizes of pictures, and their number; empty where
+    all values differ."""
     histogram: tuple[int, ...] = ()
     """Number of values in each bin; empty for texts."""
 
@@ -145,11 +146,10 @@ def _of_column(by_split: Mapping[str, SplitColumn]) -> ColumnStatistics:
 def _of_texts(column: SplitColumn) -> SplitStatistics:
     counts = column.counts
     present = counts.total()
+    # The most frequent sizes of pictures, whose texts are digests.
+    top = _top(collections.Counter(column.sizes) if column.sizes else counts)
     return SplitStatistics(
-        count=present,
-        missing=len(column) - present,
-        distinct=len(counts),
-        top=_top(counts),
+        count=present, missing=len(column) - present, distinct=len(counts), top=top
     )
 
 

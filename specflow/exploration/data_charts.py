@@ -9,6 +9,7 @@ from specflow.exploration.column_statistics import ColumnStatistics
 from specflow.runtime.html.axes import Axis, axis_of, number_label
 from specflow.runtime.html.drawing import Chart, figure, framed, path, svg
 from specflow.runtime.html.html_text import Html, element
+from specflow.runtime.html.png import png_address
 
 __all__ = ["distribution", "picture", "split_key"]
 
@@ -43,20 +44,14 @@ def distribution(column: ColumnStatistics) -> Html | None:
 
 
 def picture(name: str, pixels: npt.NDArray[np.float64]) -> Html:
-    """Returns a picture of an array, float64 "h w c" in [0, 1], by rectangles."""
+    """Returns a picture of an array, float64 "h w c" in [0, 1]."""
     height, width, channels = pixels.shape
-    chart = Chart(width=width, height=height, left=0, right=0, top=0, bottom=0)
     colors = np.broadcast_to(pixels, (height, width, max(3, channels)))[..., :3]
-    cells = [
-        element(
-            "rect",
-            {"x": x, "y": y, "width": 1.02, "height": 1.02, "fill": _hex(colors[y, x])},
-        )
-        for y in range(height)
-        for x in range(width)
-    ]
-    about = f"{height} by {width} pixels"
-    return figure(name, svg(chart, name, about, *cells), kind="thumbnail")
+    about = {
+        "src": png_address((colors * 255).round().astype(np.uint8).tobytes(), width),
+        "alt": f"{name}, {height} by {width} pixels",
+    }
+    return figure(name, element("img", about), kind="thumbnail")
 
 
 def _histogram(name: str, column: ColumnStatistics) -> Html | None:
@@ -172,8 +167,3 @@ def _bar(left: float, right: float, top: float, bottom: float, about: str) -> Ht
 
 def _tone(place: int) -> dict[str, str]:
     return {"style": f"--tone:var(--series-{place})"}
-
-
-def _hex(color: npt.NDArray[np.float64]) -> str:
-    red, green, blue = (color * 255).round().astype(int).tolist()
-    return f"#{red:02x}{green:02x}{blue:02x}"

@@ -20,6 +20,8 @@ from specflow.runtime.html.sortable_table import (
 __all__ = ["DataContents", "data_page"]
 
 _MOST_CHARTS = 60
+_LARGEST_PICTURE = 96
+"""Side of a picture, in pixels."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -146,22 +148,41 @@ def _statistics(statistics: DataStatistics) -> Html:
 
 
 def _rows(rows: Sequence[ShownRow]) -> Iterable[Html]:
-    """Yields the rows: cells beside features, pictures, or their text."""
-    pictures = []
-    for row in rows:
-        epoch = "" if row.epoch is None else f", epoch {row.epoch}"
-        names = ", ".join(row.names.values()) or ", ".join(
-            str(label) for label in row.labels.values() if label.ndim == 0
-        )
-        for feature in row.features.values():
-            if (pixels := picture_of(feature)) is not None:
-                pictures.append(picture(f"row {row.row}{epoch}: {names}", pixels))
+    """Yields the rows: cells beside features and pictures, pictures, or text."""
+    pictures = [
+        picture(_title(row), pixels)
+        for row in rows
+        # The cells of a folder of images are their paths alone.
+        if len(row.raw) <= 1 or row.epoch is not None
+        for _, pixels in _pictures(row)
+    ]
     if pictures:
         yield element("div", {"class": "thumbnails"}, *pictures)
         return
     for row in rows:
-        text = element("code", None, as_text(row))
-        yield element("div", {"class": "card"}, element("pre", None, text))
+        shown = [picture(name, pixels) for name, pixels in _pictures(row)]
+        text = element("code", None, as_text(row, draws=False))
+        content = [element("pre", None, text)]
+        if shown:
+            content.append(element("div", {"class": "thumbnails"}, *shown))
+        yield element("div", {"class": "card"}, *content)
+
+
+def _pictures(row: ShownRow) -> Iterable[tuple[str, Any]]:
+    """Yields the name and the pixels of the pictures of a row."""
+    for path, feature in row.features.items():
+        pixels = picture_of(feature, largest=_LARGEST_PICTURE)
+        if pixels is not None:
+            yield path.removeprefix("features."), pixels
+
+
+def _title(row: ShownRow) -> str:
+    """Number, epoch and labels of a row."""
+    epoch = "" if row.epoch is None else f", epoch {row.epoch}"
+    names = ", ".join(row.names.values()) or ", ".join(
+        str(label) for label in row.labels.values() if label.ndim == 0
+    )
+    return f"row {row.row}{epoch}: {names}"
 
 
 def _severity(severity: str) -> Html:

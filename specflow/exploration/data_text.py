@@ -93,4 +93,4 @@ def _top(found: SplitStatistics) -> str:
         f"{count / found.count:.0%}"
         for text, count in found.top[:_MOST_TOP]
     ]
-    return ", ".join(shown) + (", ..." if found.distinct > _MOST_TOP and shown else "")
+    return ", ".join(shown) + (", ..." if len(found.top) > _MOST_TOP else "")

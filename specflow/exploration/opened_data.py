@@ -1,13 +1,15 @@
 """The data of an experiment, opened once for everything that is asked about it."""
 
 import functools
+import os
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from specflow.config.experiment import ExperimentConfig
 from specflow.config.sections.data_sources import TextConfig
-from specflow.data import Data, MixtureSource
+from specflow.data import Data, ImageSource, MixtureSource
 from specflow.data.row_draws import AugmentedSource
 from specflow.data.row_order import OrderedSource
 from specflow.diagnostics.errors import DataError, Diagnostic
@@ -62,6 +64,29 @@ class OpenedData:
     def mixture(self) -> tuple[list[tuple[str, ...]], dict[str, Any] | None]:
         """The parts of a mixture, as a table and as plain values; empty if none."""
         return mixture_rows(self._data), mixture_json(self._data)
+
+    def moved_pictures(self, folder: Path) -> dict[str, dict[str, str]]:
+        """Paths of pictures in cells, for a table in another folder.
+
+        Args:
+            folder: of that table.
+
+        Returns:
+            Column of paths relative to the table -> path in a cell -> the new path.
+        """
+        columns, train = self._data.columns, self._data.train
+        if columns is None or not isinstance(train, ImageSource):
+            return {}
+        moved: dict[str, dict[str, str]] = {}
+        for key, pictures in self._data.files.pictures.items():
+            name = key.rpartition(" of ")[0]
+            if train.roots.get(name) is None:
+                moved[columns.sources_of(name)[0]] = {
+                    path: os.path.relpath(file, folder)
+                    for path, file in pictures.files.items()
+                    if not os.path.isabs(path)
+                }
+        return moved
 
     def shown(
         self, split: str, first: int, stop: int, *, epochs: int = 0

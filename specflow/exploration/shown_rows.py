@@ -21,7 +21,7 @@ __all__ = ["ShownRow", "as_text", "picture_of", "shown_rows"]
 _MOST_NUMBERS = 12
 """Numbers of an array that are printed."""
 _LARGEST_PICTURE = 32
-"""Side of a printed or drawn picture, in pixels."""
+"""Side of a printed picture, in pixels."""
 _SHADES = " .:-=+*#%@"
 
 
@@ -160,8 +160,13 @@ def _read(
     ]
 
 
-def as_text(row: ShownRow) -> str:
-    """Returns a row as lines of text."""
+def as_text(row: ShownRow, *, draws: bool = True) -> str:
+    """Returns a row as lines of text.
+
+    Args:
+        row: the row.
+        draws: pictures are drawn, by characters.
+    """
     head = f"row {row.row}" + (f" ({row.place})" if row.place else "")
     head += "" if row.epoch is None else f"  epoch {row.epoch}"
     head += "".join(f"  {name} {value}" for name, value in row.ids.items())
@@ -176,22 +181,31 @@ def as_text(row: ShownRow) -> str:
             else (name, _cell(row.raw.get(name)), "")
             for name in dict.fromkeys([*row.raw, *row.by_column])
         ]
-        drawn = [line for array in row.by_column.values() for line in _picture(array)]
+        drawn = [
+            line
+            for array in (row.by_column.values() if draws else ())
+            for line in _picture(array)
+        ]
         table = aligned([("column", "cell", "features"), *cells])
         return "\n".join([head, _indented(table), *drawn])
     lines = []
     for path, array in row.features.items():
         lines.append(f"{path} {short(array)}: {_shown(array, is_text=row.is_text)}")
-        if (picture := picture_of(array)) is not None:
+        if draws and (picture := picture_of(array)) is not None:
             lines += _drawn(picture)
     return f"{head}\n{_indented(chr(10).join(lines))}"
 
 
-def picture_of(array: npt.NDArray[Any]) -> npt.NDArray[np.float64] | None:
+def picture_of(
+    array: npt.NDArray[Any], *, largest: int = _LARGEST_PICTURE
+) -> npt.NDArray[np.float64] | None:
     """A small picture of an array, float64 "h w c" in [0, 1]; None if it is none.
 
-    One or three channels come last. Larger ones are sampled to 32 pixels a side, and
-    values are scaled from their own range.
+    One or three channels come last, and values are scaled from their own range.
+
+    Args:
+        array: of a feature.
+        largest: side in pixels to which larger pictures are sampled.
 
     >>> picture_of(np.arange(64.0).reshape(8, 8, 1)).shape
     (8, 8, 1)
@@ -205,7 +219,7 @@ def picture_of(array: npt.NDArray[Any]) -> npt.NDArray[np.float64] | None:
     if not is_picture:
         return None
     height, width = (
-        np.linspace(0, side - 1, min(side, _LARGEST_PICTURE)).round().astype(int)
+        np.linspace(0, side - 1, min(side, largest)).round().astype(int)
         for side in array.shape[:2]
     )
     small = array[np.ix_(height, width)].astype(np.float64)

@@ -4,12 +4,11 @@ import collections
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import xxhash
 
 from specflow.columns import (
     CodedTexts,
@@ -18,11 +17,12 @@ from specflow.columns import (
     as_text,
     as_texts,
 )
-from specflow.data import CellParts, Data, JoinedSource, RawRows, Source
+from specflow.data import CellParts, Data, ImageSource, JoinedSource, Source
 from specflow.data.array_tree import named_leaves
 from specflow.data.joined_source import PART
 from specflow.data.table.rows_among import rows_among
 from specflow.data.table.table_cells import TableCells
+from specflow.exploration.picture_column import GatheredPictures
 from specflow.runtime.typing import is_floating
 
 __all__ = ["SplitColumn", "SplitColumns", "class_names", "split_columns"]
@@ -30,8 +30,8 @@ __all__ = ["SplitColumn", "SplitColumns", "class_names", "split_columns"]
 Role = Literal["label", "feature", "id"]
 _BLOCK = 65_536
 """Rows that are read at once."""
-_IMAGES = 256
-"""Images that are read at once."""
+_PICTURE = 400
+"""Values that a picture counts as: it is read, and not decoded."""
 _MOST_VALUES = 20_000_000
 """Values of a split up to which all rows are read."""
 _MOST_NAMED = 32
@@ -56,6 +56,10 @@ class SplitColumn:
     texts occurs, in the order of their first rows."""
     has_lists: bool = False
     """The cells are lists."""
+    sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Of a column of pictures, whose texts are digests: size -> number of rows."""
+    examples: Sequence[Any] = ()
+    """Cells of different pictures: paths or bytes."""
 
     def __len__(self) -> int:
         return len(self.texts) if self.numbers is None else len(self.numbers)
@@ -107,15 +111,17 @@ def split_columns(data: Data, split: str) -> SplitColumns:
         DataError: there is no such split.
     """
     source = data.split(split)
-    values = sum(math.prod(spec.shape) for _, spec in named_leaves(*source.spec()))
+    pictures = set()
+    if data.columns is not None and isinstance(source, CellParts):
+        pictures = {f"features.{name}" for name in data.columns.images}
+    values = sum(
+        _PICTURE if path in pictures else math.prod(spec.shape)
+        for path, spec in named_leaves(*source.spec())
+    )
     every = max(1, len(source) * values // _MOST_VALUES)
     labels = _label_columns(source, data.columns, every)
-    if data.columns is None:
-        features = _array_columns(source, every)
-    elif isinstance(source, CellParts) and not data.columns.images:
+    if data.columns is not None and isinstance(source, CellParts):
         features = _table_columns(source, data.columns, every)
-    elif isinstance(source, RawRows):
-        features = _raw_columns(source, len(source), data.columns, every)
     else:
         features = _array_columns(source, every)
     ids = [
@@ -140,7 +146,14 @@ def class_names(columns: FittedColumns | None, name: str) -> tuple[str, ...]:
 def _table_columns(
     source: CellParts, fitted: FittedColumns, every: int
 ) -> list[SplitColumn]:
-    gathered = [_Gathered(name, fitted) for name in fitted.sources]
+    pictures = {fitted.sources_of(name)[0]: name for name in fitted.images}
+    roots = source.roots if isinstance(source, ImageSource) else {}
+    gathered = [
+        _GatheredImages(name, roots.get(pictures[name]))
+        if name in pictures
+        else _Gathered(name, fitted)
+        for name in fitted.sources
+    ]
     done = 0
     for cells, rows in source.cell_parts():
         chosen = rows[-done % every :: every]
@@ -208,32 +221,19 @@ class _Gathered:
         )
 
 
-def _raw_columns(
-    source: RawRows, rows_of_split: int, fitted: FittedColumns, every: int
-) -> list[SplitColumn]:
-    cells: dict[str, list[Any]] = {}
-    images = {fitted.sources_of(name)[0] for name in fitted.images}
-    for rows in _blocks(rows_of_split, every, _IMAGES if images else _BLOCK):
-        for name, values in source.served_raw(rows).items():
-            if name in images:  # Equal images are equal, whatever their paths are.
-                values = [xxhash.xxh3_64_hexdigest(value) for value in values]
-            cells.setdefault(name, []).extend(values)
-    return [_raw_column(name, values, fitted) for name, values in cells.items()]
+class _GatheredImages(GatheredPictures):
+    """A column of pictures of a table, gathered part by part."""
 
-
-def _raw_column(name: str, values: list[Any], fitted: FittedColumns) -> SplitColumn:
-    column = fitted.columns.get(name)
-    kind = "" if column is None else column.to_json()["name"]
-    if any(isinstance(value, list) for value in values[:_BLOCK]):
-        texts = CodedTexts.of(_joined(value) for value in values)
-        return SplitColumn(name, "feature", kind or "set", None, texts, has_lists=True)
-    if any(fitted.sources_of(image)[0] == name for image in fitted.images):
-        return SplitColumn(name, "feature", "image", texts=CodedTexts.of(values))
-    numbers, bad = as_numbers(values, fitted.missing)
-    kind = kind or ("category" if bad.size else "number")
-    if kind == "number":
-        return SplitColumn(name, "feature", kind, numbers)
-    return SplitColumn(name, "feature", kind, texts=_coded(values))
+    def column(self) -> SplitColumn:
+        """The column of all parts."""
+        return SplitColumn(
+            self.name,
+            "feature",
+            "image",
+            texts=CodedTexts.of(self.digests),
+            sizes=self.sizes,
+            examples=tuple(self.examples.values()),
+        )
 
 
 def by_first_row(texts: CodedTexts) -> CodedTexts:
@@ -275,7 +275,13 @@ def _label_columns(
     source: Source, fitted: FittedColumns | None, every: int
 ) -> list[SplitColumn]:
     columns: list[SplitColumn] = []
-    arrays = _arrays(source, every, lambda path: path.startswith("labels"))
+    arrays: Mapping[str, npt.NDArray[Any]]
+    if isinstance(source, ImageSource):  # Without its pictures.
+        _, labels = source.spec()
+        paths = [path for path, _ in named_leaves(None, labels)]
+        arrays = {path: source.column(path)[::every] for path in paths}
+    else:
+        arrays = _arrays(source, every, lambda path: path.startswith("labels"))
     for path, array in arrays.items():
         name = path.removeprefix("labels.")
         if name == "labels" and fitted is not None and len(fitted.labels) == 1:

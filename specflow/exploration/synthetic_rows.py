@@ -10,6 +10,7 @@ import numpy as np
 
 from specflow.config.sections.table import SplitConfig
 from specflow.data.table.table_files import format_of
+from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.exploration.column_sketches import ColumnSketch
 from specflow.output.files import replacing
 
@@ -58,10 +59,12 @@ def write_table(columns: Mapping[str, Sequence[Any]], path: Path) -> None:
     """Writes columns as CSV, TSV, JSON lines, Parquet or Arrow, by the suffix.
 
     Raises:
-        DataError: the suffix is no format of tables.
+        DataError: the suffix is no format of tables, or of none with bytes.
         OutputError: the file cannot be written.
     """
     format = format_of(path, key="--output")
+    if format not in ("parquet", "arrow"):
+        _refuse_bytes(columns, path)
     rows = zip(*columns.values(), strict=True)
     with replacing(path, setting="--output") as temporary:
         if format in ("parquet", "arrow"):
@@ -76,6 +79,25 @@ def write_table(columns: Mapping[str, Sequence[Any]], path: Path) -> None:
             lines = csv.writer(file, delimiter="\t" if format == "tsv" else ",")
             lines.writerow(columns)
             lines.writerows(map(_cells, rows))
+
+
+def _refuse_bytes(columns: Mapping[str, Sequence[Any]], path: Path) -> None:
+    """Refuses bytes of pictures in a text file.
+
+    Raises:
+        DataError: a column has them.
+    """
+    for name, values in columns.items():
+        if any(isinstance(value, bytes) for value in values):
+            raise DataError(
+                Diagnostic(
+                    "--output",
+                    f"column {name} has bytes of pictures, which {path.suffix} lacks",
+                    expected="a path that ends in .parquet or .arrow",
+                    origin="command line",
+                    code="usage",
+                )
+            )
 
 
 def _cells(row: Sequence[Any]) -> list[Any]:

@@ -1,11 +1,17 @@
 """The page of data: its numbers, and that it is safe to open and fits a browser."""
 
+import base64
 import html
+import io
 import re
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from specflow.cli.main import main
+from specflow.config.sections.data import DigitsConfig
+from specflow.data import build_data
 from tests.browsing import WIDTHS, assert_fits, in_a_browser, probed
 from tests.exploration.planted_table import (
     SETTINGS,
@@ -73,7 +79,12 @@ def test_pictures_are_on_the_page(tmp_path, monkeypatch):
     assert main(["data", "stats", *words]) == 0
     text = (tmp_path / "page.html").read_text()
     assert text.count('class="thumbnail"') == 12
-    assert len(re.findall(r'<rect [^>]*fill="#', text)) == 12 * 64
+    encoded = re.findall(r'src="data:image/png;base64,([^"]+)"', text)
+    drawn = [Image.open(io.BytesIO(base64.b64decode(each))) for each in encoded]
+    image = build_data(DigitsConfig()).train.take(slice(0, 1))[0]["image"][0, ..., 0]
+    pixels = (image / image.max() * 255).round()
+    assert np.asarray(drawn[0])[..., 0].tolist() == pixels.tolist()
+    assert len(drawn) == 12
 
 
 SORTS = """

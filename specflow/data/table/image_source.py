@@ -14,8 +14,10 @@ from specflow.data.row_draws import RowDraws
 from specflow.data.row_order import OrderedSource, RowOrder
 from specflow.data.source import Rows, RowSpec, Source
 from specflow.data.table.augmentation import augmented
+from specflow.data.table.decode_threads import in_threads
 from specflow.data.table.encoded_images import EncodedImages
 from specflow.data.table.scaled_crop import scaled_crops
+from specflow.data.table.table_cells import TableCells
 from specflow.diagnostics.errors import DataError
 from specflow.runtime.typing import Tree
 
@@ -123,6 +125,10 @@ class PixelSource:
         """The file and line of a row, or its image."""
         return self._source.place(row)  # type: ignore[attr-defined]
 
+    def cell_parts(self) -> Iterator[tuple[TableCells, npt.NDArray[np.int64]]]:
+        """Yields parts of the table, and the rows of the split in each of them."""
+        return self._source.cell_parts()  # type: ignore[attr-defined]
+
     def raw(self, rows: slice) -> dict[str, list[Any]]:
         """Raw values of some rows by column, as the files have them."""
         return self._source.raw(rows)  # type: ignore[attr-defined]
@@ -133,7 +139,7 @@ class PixelSource:
         numbers = range(*rows.indices(len(self)))
         for name, column in self._columns.items():
             source = (column.sources or (name,))[0]
-            raw[source] = [self._images[name].content(row) for row in numbers]
+            raw[source] = list(in_threads(self._images[name].content, numbers))
         return raw
 
 
@@ -145,6 +151,7 @@ class ImageSource:
         columns: columns of images by name.
         digest: of the content, which other processes compare.
         augment: column of images -> its changes in training.
+        roots: column of images -> folder of its relative paths; None: the table's.
     """
 
     def __init__(
@@ -153,9 +160,10 @@ class ImageSource:
         columns: Mapping[str, ImageColumn],
         digest: str,
         augment: Mapping[str, AugmentConfig],
+        roots: Mapping[str, str | None],
     ):
         self._source, self._columns = rows, columns
-        self._augment = augment
+        self._augment, self.roots = augment, roots
         self.digest = digest
         self.origin: str = rows.origin
 
@@ -237,6 +245,10 @@ class ImageSource:
         """The file and line of a row, or its image."""
         return self._source.place(row)
 
+    def cell_parts(self) -> Iterator[tuple[TableCells, npt.NDArray[np.int64]]]:
+        """Yields parts of the table, and the rows of the split in each of them."""
+        return self._source.cell_parts()
+
     def raw(self, rows: slice) -> dict[str, list[Any]]:
         """Raw values of some rows by column, as the files have them."""
         return self._source.raw(rows)
@@ -265,6 +277,7 @@ def image_source(
     columns: Mapping[str, ImageColumn],
     digest: str,
     augment: Mapping[str, AugmentConfig],
+    roots: Mapping[str, str | None],
 ) -> ImageSource:
     """Rows with images as the model gets them, in the order of the rows.
 
@@ -273,7 +286,8 @@ def image_source(
         columns: columns of images by name.
         digest: of the table, the columns and the split.
         augment: column of images -> its changes in training.
+        roots: column of images -> folder of its relative paths; None: the table's.
     """
     kind = OrderedImageSource if isinstance(rows, OrderedSource) else ImageSource
     hashed = hashlib.sha256(digest.encode()).hexdigest()
-    return kind(rows, columns, hashed, augment)
+    return kind(rows, columns, hashed, augment, roots)

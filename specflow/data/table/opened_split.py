@@ -68,7 +68,7 @@ def opened_split(
         _decode(
             source, config, split, digest, reads_again=trains and bool(_crops(config))
         )
-        return image_source(source, fitted.images, digest, _augment(config))
+        return image_source(source, fitted.images, digest, _augment(config), roots)
     assert cache is not None
     if trains and (cropped := _crops(config)):
         raise DataError(*(_streamed_crop(name, config) for name in cropped))
@@ -87,7 +87,7 @@ def opened_split(
     stored = RowStore(streamed, streamed.digest) if stores else streamed
     if not fitted.images:
         return stored
-    return image_source(stored, fitted.images, streamed.digest, _augment(config))
+    return image_source(stored, fitted.images, streamed.digest, _augment(config), roots)
 
 
 def image_roots(config: TableConfig) -> dict[str, str | None]:

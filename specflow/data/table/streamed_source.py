@@ -15,6 +15,7 @@ from specflow.columns import FittedColumns
 from specflow.data.array_tree import map_leaves, named_leaves
 from specflow.data.row_order import BlockOrder, RowIds, RowOrder
 from specflow.data.source import ArraySource, Rows, Source, unknown_array
+from specflow.data.table.decode_threads import in_threads
 from specflow.data.table.encoded_images import image_content
 from specflow.data.table.split_labels import split_labels
 from specflow.data.table.split_source import row_identifiers, split_source
@@ -203,7 +204,8 @@ class StreamedSource:
         for name in self._fitted.images:
             source = self._fitted.sources_of(name)[0]
             folders = self._cells.folders(np.array(numbers), self._roots.get(name))
-            raw[source] = list(map(image_content, raw[source], folders))
+            pairs = list(zip(raw[source], folders, strict=True))
+            raw[source] = list(in_threads(lambda pair: image_content(*pair), pairs))
         return raw
 
     def _rows_of_split(self) -> RowIds:

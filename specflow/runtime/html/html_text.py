@@ -7,6 +7,10 @@ from typing import Any
 __all__ = ["Html", "element", "joined_html"]
 
 
+_EMPTY = ("br", "img")
+"""Elements without content, which have no end."""
+
+
 class Html(str):
     """Text that is markup; any other text is escaped where it is inserted."""
 
@@ -24,13 +28,15 @@ def element(
         *children: `Html`, or values whose text is escaped.
 
     >>> element("p", {"title": 'a "b"', "hidden": None}, "1 < 2", element("br"))
-    '<p title="a &quot;b&quot;">1 &lt; 2<br></br></p>'
+    '<p title="a &quot;b&quot;">1 &lt; 2<br></p>'
     """
     written = "".join(
         f" {key}" if value is True else f' {key}="{html.escape(_text(value))}"'
         for key, value in (attributes or {}).items()
         if value is not None and value is not False
     )
+    if name in _EMPTY:
+        return Html(f"<{name}{written}>")
     return Html(f"<{name}{written}>{joined_html(*children)}</{name}>")
 
 

@@ -22,7 +22,7 @@ def page_document(title: str, body: Html) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     # Whatever a value in it contains, nothing is loaded and no other script runs.
     policy = (
-        "default-src 'none'; style-src 'unsafe-inline'; "
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
         f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     )
     head = element(
