@@ -20,10 +20,15 @@ jax.config.update("jax_disable_most_optimizations", True)
 # The older of two ways to write a fusion as code takes half the time, and programs as
 # small as these are not worth cutting up. A flag that XLA does not know ends the
 # process, so they are given to versions that were seen to know them.
+flags = []
+if jaxlib_version.startswith(("0.10.", "0.11.", "0.12.")):
+    # On a busy machine eight devices may begin a collective more than a minute apart.
+    flags.append("--xla_cpu_collective_call_terminate_timeout_seconds=600")
 if jaxlib_version.startswith("0.10."):
-    QUICKLY["XLA_FLAGS"] = (
-        "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-    )
+    flags.append("--xla_cpu_use_fusion_emitters=false")
+    flags.append("--xla_cpu_parallel_codegen_split_count=1")
+if flags:
+    QUICKLY["XLA_FLAGS"] = " ".join(flags)
     given = os.environ.get("XLA_FLAGS", "")
     with patch.dict(os.environ, XLA_FLAGS=f"{given} {QUICKLY['XLA_FLAGS']}"):
         jax.devices()  # Reads them, once.

@@ -1,11 +1,14 @@
 """Device meshes: devices in a grid with named axes."""
 
+import contextlib
 import math
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 import jax
 import numpy as np
+from jax.lib import __version__ as jaxlib_version
 from jax.experimental import mesh_utils
 from jax.sharding import Mesh
 from numpy.typing import NDArray
@@ -29,9 +32,17 @@ Device: TypeAlias = Any
 _MESH_ERRORS = (NotImplementedError, ValueError, AssertionError, TypeError)
 """Errors of JAX for sizes that do not factor along the sides of a TPU slice."""
 
+_PATIENCE = "--xla_cpu_collective_call_terminate_timeout_seconds"
+_PATIENT = ("0.10.", "0.11.", "0.12.")
+"""Versions of jaxlib that know the flag: one that does not ends the process."""
+
 
 def pretend_devices(count: int) -> None:
     """Splits the CPU into `count` pretended devices, to try meshes on a laptop.
+
+    They share its cores, so on a busy machine some begin a collective long after the
+    others, and XLA would end the process after 40 seconds: it waits ten minutes, unless
+    `XLA_FLAGS` has its own number.
 
     Raises:
         ConfigError: JAX is already initialized with another number.
@@ -49,6 +60,23 @@ def pretend_devices(count: int) -> None:
                 code="mesh-devices",
             )
         ) from error
+    _begin_with_patience()
+
+
+def _begin_with_patience() -> None:
+    """Initializes JAX, and so XLA, which reads its flags once."""
+    flags = os.environ.get("XLA_FLAGS")
+    if _PATIENCE in (flags or "") or not jaxlib_version.startswith(_PATIENT):
+        return
+    os.environ["XLA_FLAGS"] = f"{flags or ''} {_PATIENCE}=600".lstrip()
+    try:
+        with contextlib.suppress(RuntimeError):  # Whoever asks for devices is told.
+            jax.local_devices(backend="cpu")
+    finally:
+        # Names of programs in caches, and of machines, have the flags in them.
+        os.environ["XLA_FLAGS"] = flags or ""
+        if flags is None:
+            del os.environ["XLA_FLAGS"]
 
 
 def build_mesh(

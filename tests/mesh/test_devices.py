@@ -1,6 +1,7 @@
 """Device meshes: sizes of the axes, arrangement of devices, invalid sizes."""
 
 import dataclasses
+import os
 
 import jax
 import numpy as np
@@ -95,6 +96,32 @@ def test_pretending_devices_after_jax_is_initialized_is_an_error():
         "mesh.pretend_devices: got 4, but JAX already runs with 8. Set it before the "
         "first use of JAX in the process."
     )
+
+
+@pytest.mark.parametrize("given", [None, "--xla_cpu_use_fusion_emitters=false"])
+def test_pretended_devices_wait_long_for_one_another(monkeypatch, given):
+    """XLA reads its flags when JAX is initialized; later they are the user's."""
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    if given is not None:
+        monkeypatch.setenv("XLA_FLAGS", given)
+    flags = []
+    monkeypatch.setattr(
+        jax, "local_devices", lambda **_: flags.append(os.environ["XLA_FLAGS"])
+    )
+    monkeypatch.setattr(jax.config, "update", lambda *_: None)
+    pretend_devices(4)
+    flag = "--xla_cpu_collective_call_terminate_timeout_seconds=600"
+    assert flags == [flag if given is None else f"{given} {flag}"]
+    assert os.environ.get("XLA_FLAGS") == given
+
+
+def test_the_users_own_patience_is_kept(monkeypatch):
+    flag = "--xla_cpu_collective_call_terminate_timeout_seconds=9"
+    monkeypatch.setenv("XLA_FLAGS", flag)
+    monkeypatch.setattr(jax.config, "update", lambda *_: None)
+    monkeypatch.setattr(jax, "local_devices", lambda **_: pytest.fail("initialized"))
+    pretend_devices(4)
+    assert os.environ["XLA_FLAGS"] == flag
 
 
 # -- slices
