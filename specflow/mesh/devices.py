@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 
 import jax
 import numpy as np
-from jax.lib import __version__ as jaxlib_version
 from jax.experimental import mesh_utils
 from jax.sharding import Mesh
+from jaxlib.version import __version__ as jaxlib_version
 from numpy.typing import NDArray
 
 from specflow.config.sections.mesh import BATCH_AXES, AxesConfig

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from specflow.metrics.exact import exact_sum
 from specflow.metrics.metric import AnyRatio, Ratio, weight_sum
-from specflow.metrics.metric_rows import as_numbers, rows
+from specflow.metrics.metric_rows import rows
 
 __all__ = ["BitsPerByte", "Mean", "Perplexity"]
 
@@ -129,6 +129,5 @@ def _mean(
     undefined: float | None,
 ) -> AnyRatio:
     value, weight = rows(metric.__name__, {name: values}, weights)
-    numbers = as_numbers(value)
-    factors = (numbers,) if weight is None else (numbers, weight)
-    return metric(exact_sum(*factors), weight_sum(numbers.size, weight), undefined)
+    factors = (value,) if weight is None else (value, weight)
+    return metric(exact_sum(*factors), weight_sum(value.size, weight), undefined)

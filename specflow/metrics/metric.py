@@ -93,7 +93,8 @@ class Ratio(Metric):
             return other
         if not other.count:
             return self
-        same_settings(self, other, "undefined")
+        if self.undefined is not other.undefined:
+            same_settings(self, other, "undefined")
         total, count = plus(self.total, other.total), plus(self.count, other.count)
         return type(self)(total, count, self.undefined)
 
@@ -145,7 +146,7 @@ def same_settings(state: Metric, other: Metric, *names: str) -> None:
     """
     for name in names:
         mine, theirs = getattr(state, name), getattr(other, name)
-        if mine != theirs:
+        if mine is not theirs and mine != theirs:
             raise DataError(
                 Diagnostic(
                     type(state).__name__,

