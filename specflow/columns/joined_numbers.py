@@ -13,9 +13,14 @@ __all__ = ["JoinedColumn", "write_numbers"]
 JoinedColumn = tuple[int, NumberColumn, npt.NDArray[np.float64]]
 """Index of the first feature of a column, the column, and its numbers, float64 "n"."""
 
-_ROWS = 1 << 12
-"""Number of rows whose features are written together. The features of whole columns
+_ROWS, _FEWEST_ROWS = 1 << 13, 1 << 10
+"""Numbers of rows whose features are written together. The features of whole columns
 would be written past the cache, a cache line for each number."""
+_SCRATCH = 1 << 18
+"""Number of features that are written together, unless rows are the fewest."""
+_ASIDE = 80
+"""Numbers by which columns are longer than a power of two, at which their places in the
+cache would be the same."""
 
 
 def write_numbers(
@@ -28,12 +33,12 @@ def write_numbers(
         columns: in the order of their features.
     """
     runs = [list(run) for _, run in itertools.groupby(columns, _Runs())]
-    for start in range(0, len(out), _ROWS):
-        rows = slice(start, start + _ROWS)
-        for run in runs:
-            if _is_scaled(run[0][1]):
-                _write_scaled(out[rows], run, rows)
-                continue
+    for run in runs:
+        if _is_scaled(run[0][1]):
+            _write_scaled(out, run)
+            continue
+        for start in range(0, len(out), _ROWS):
+            rows = slice(start, start + _ROWS)
             for first, column, numbers in run:
                 place = slice(first, first + column.width)
                 out[rows, place] = column.apply(numbers[rows])
@@ -64,17 +69,24 @@ def _is_scaled(column: NumberColumn) -> bool:
 
 
 def _write_scaled(
-    out: npt.NDArray[np.float32], run: Sequence[JoinedColumn], rows: slice
+    out: npt.NDArray[np.float32], run: Sequence[JoinedColumn]
 ) -> None:
-    """Writes columns together: one call of NumPy for all of them."""
-    numbers = np.array([values[rows] for _, _, values in run])
-    missing = np.isnan(numbers)
-    if missing.any():
-        fills = [np.nan if column.fill is None else column.fill for _, column, _ in run]
-        np.copyto(numbers, np.array(fills)[:, None], where=missing)
-    numbers -= np.array([[column.offset] for _, column, _ in run])
-    numbers /= np.array([[column.divisor] for _, column, _ in run])
-    first = run[0][0]
+    """Writes columns together, as rows that are transposed in the cache."""
+    first, width = run[0][0], len(run)
+    size = min(len(out), max(_FEWEST_ROWS, min(_ROWS, _SCRATCH // width)))
+    moved = np.empty(size)
+    scaled = np.empty((width, size + _ASIDE), np.float32)
     with np.errstate(over="ignore"):
-        # Rounded first: half as many bytes are transposed.
-        out[:, first : first + len(run)] = numbers.astype(np.float32).T
+        for start in range(0, len(out), size):
+            rows = slice(start, min(start + size, len(out)))
+            numbers, columns = moved[: rows.stop - start], scaled[:, : rows.stop - start]
+            for place, (_, column, values) in enumerate(run):
+                np.subtract(values[rows], column.offset, out=numbers)
+                numbers /= column.divisor
+                columns[place] = numbers
+            missing = np.isnan(columns)
+            if missing.any():
+                for place in np.flatnonzero(missing.any(axis=1)).tolist():
+                    _, column, values = run[place]
+                    columns[place] = column.apply(values[rows])[:, 0]
+            out[rows, first : first + width] = columns.T

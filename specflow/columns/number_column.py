@@ -161,9 +161,14 @@ class NumberColumn:
         wrong = sorted({*bad.tolist(), *np.flatnonzero(self.outside(numbers)).tolist()})
         return numbers, [ColumnProblem("", wrong, "a number")] if wrong else []
 
+    @property
+    def takes_all(self) -> bool:
+        """No number is outside of what the column takes, nor is a missing one."""
+        return self.transform is None and self.fill is not None
+
     def outside(self, values: Numbers) -> npt.NDArray[np.bool_]:
         """Mask of numbers that the transform does not take, or that may not miss."""
-        if self.transform is None and self.fill is not None:
+        if self.takes_all:
             return np.zeros(len(values), np.bool_)
         missing = np.isnan(values)
         if self.transform is None:

@@ -12,8 +12,8 @@ from specflow.columns.order_statistics import OrderStatistics
 __all__ = ["NumberStatistics"]
 
 Numbers = npt.NDArray[np.float64]
-_CHUNK = 1 << 15
-"""Numbers that are transformed together; they fit the cache of a core."""
+_CHUNK = 1 << 16
+"""Numbers that are transformed together."""
 
 
 class NumberStatistics:
@@ -89,6 +89,13 @@ class NumberStatistics:
         self._order.end_pass()
 
     @property
+    def _largest_deviation(self) -> float:
+        """Largest square of a difference from the mean; rounding keeps the order."""
+        mean = self._moved_mean
+        with np.errstate(over="ignore"):
+            return float(max(np.square([self.low - mean, self.high - mean])))
+
+    @property
     def mean(self) -> float:
         """Mean of the numbers."""
         return math.fsum(self._sums) / self.present
@@ -117,14 +124,15 @@ class NumberStatistics:
         moved = self._transformed(present)
         if self._pass == 0:
             self.present += len(present)
-            self._sums += exact_partials(present)
+            high = float(np.maximum.reduce(present))
+            self._sums += exact_partials(present, max(-low, high))
             if moved is not present:
                 self._moved_sums += exact_partials(moved)
-            low = low if moved is present else float(np.minimum.reduce(moved))
-            self.low = min(self.low, low)
-            self.high = max(self.high, float(np.maximum.reduce(moved)))
+                low, high = float(np.minimum.reduce(moved)), float(moved.max())
+            self.low, self.high = min(self.low, low), max(self.high, high)
         if self._pass == 1 and self._wants_variance and self.low < self.high:
             deviations = moved - self._moved_mean
-            self._deviations += exact_partials(np.square(deviations, out=deviations))
+            np.square(deviations, out=deviations)
+            self._deviations += exact_partials(deviations, self._largest_deviation)
         self._middle.add(present)
         self._order.add(moved)

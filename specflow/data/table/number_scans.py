@@ -112,4 +112,4 @@ def training_numbers(
     numbers: npt.NDArray[np.float64], inside: Rows
 ) -> npt.NDArray[np.float64]:
     """The numbers of the rows of interest of a part."""
-    return numbers if len(inside) == len(numbers) else numbers[inside]
+    return numbers if len(inside) == len(numbers) else numbers.take(inside)

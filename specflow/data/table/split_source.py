@@ -186,7 +186,9 @@ def _numbers(
     diagnostics: list[Diagnostic],
 ) -> npt.NDArray[np.float64]:
     numbers, bad = cells.numbers(name)
-    values = numbers if len(rows) == len(numbers) else numbers[rows]
+    values = numbers if len(rows) == len(numbers) else numbers.take(rows)
+    if not bad.size and column.takes_all:
+        return values
     wrong = are_among(rows, bad)
     diagnostics += cells.bad_cells(name, rows[wrong], "a number")
     outside = column.outside(values) & ~wrong

@@ -226,6 +226,14 @@ class StreamedSource:
 
     def _parts(self, block: int) -> Iterator[Source]:
         """Reads the rows of this split in a block, part by part."""
+        for source, rows in self._read(block):
+            if rows is None:
+                yield source
+            else:
+                yield ArraySource(*source.take(rows), finite=False)
+
+    def _read(self, block: int) -> Iterator[tuple[Source, RowIds | None]]:
+        """Reads a block: parts, and the rows of this split in each; None: all."""
         place = self._cells.blocks.blocks[block]
         inside = self._inside(block) + place.first_row
         for first, cells in self._cells.blocks.read(block, self._cells.names):
@@ -233,8 +241,8 @@ class StreamedSource:
             if start < stop:
                 yield self._part(cells, inside[start:stop] - first)
 
-    def _part(self, cells: TableCells, rows: RowIds) -> Source:
-        """The features of some rows of a part."""
+    def _part(self, cells: TableCells, rows: RowIds) -> tuple[Source, RowIds | None]:
+        """Features of a part, and the rows of this split among them; None: all."""
         source = functools.partial(
             split_source,
             self._fitted,
@@ -247,9 +255,8 @@ class StreamedSource:
         if len(cells) // 2 < len(rows) < len(cells) and not self._fitted.images:
             # Rows are selected faster from features than from every column.
             with contextlib.suppress(DataError):  # Of a row of another split.
-                whole = source(rows=np.arange(len(cells)))
-                return ArraySource(*whole.take(rows), finite=False)
-        return source(rows=rows)
+                return source(rows=np.arange(len(cells))), rows
+        return source(rows=rows), None
 
     def _load(self, blocks: tuple[int, ...]) -> _Loaded:
         """Reads blocks into arrays."""
@@ -261,18 +268,19 @@ class StreamedSource:
         at = 0
         for block in blocks:
             starts[block] = at
-            for part in self._parts(block):
-                place = slice(at, at + len(part))
-                map_leaves(
-                    functools.partial(_write, place), arrays, part.take(slice(None))
-                )
-                at += len(part)
+            for part, rows in self._read(block):
+                stop = at + len(part if rows is None else rows)
+                write = functools.partial(_write, slice(at, stop), rows)
+                map_leaves(write, arrays, part.take(slice(None)))
+                at = stop
         return _Loaded(blocks, starts, arrays)
 
     def _gathered(
         self, rows: npt.NDArray[Any], blocks: npt.NDArray[Any]
     ) -> tuple[Tree, Tree]:
-        needed = set(np.unique(blocks).tolist())
+        is_needed = np.zeros(len(self._sizes), np.bool_)
+        is_needed[blocks] = True
+        needed = set(np.flatnonzero(is_needed).tolist())
         taken: tuple[Tree, Tree] | None = None
         starts = np.zeros(len(self._sizes), np.int64)
         while needed:
@@ -366,8 +374,12 @@ def _too_large(
     )
 
 
-def _write(place: slice, array: Any, part: Any) -> None:
-    array[place] = part
+def _write(place: slice, rows: RowIds | None, array: Any, part: Any) -> None:
+    if rows is None:
+        array[place] = part
+    else:
+        # Rows are in range: NumPy would write them by way of a copy to check that.
+        np.take(part, rows, axis=0, out=array[place], mode="clip")
 
 
 def _rows_at(places: Any, array: Any) -> Any:
