@@ -11,7 +11,7 @@ __all__ = ["exact_partials"]
 _BITS = 52
 """Bits of a float64 after the first one."""
 _CHUNK = 1 << 16
-"""Numbers that are summed together: of fewer, calls of NumPy take longer than its work."""
+"""Numbers that are summed together: for fewer, calls of NumPy outweigh its work."""
 _SPARE = 6
 """Bits between the largest number and the unit of its digits: a chunk of digits of
 `_BITS - _SPARE` bits has a sum of less than 63 bits."""
@@ -22,7 +22,7 @@ _LEAST_EXPONENT = -1022
 _FEW = 8
 _HALF = 30
 """Bits of the lower half of a sum of digits."""
-# The methods of arrays take longer than these.
+# The methods of arrays take longer.
 _least, _greatest = np.minimum.reduce, np.maximum.reduce
 _sum, _all = np.add.reduce, np.logical_and.reduce
 

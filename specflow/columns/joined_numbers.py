@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from specflow.columns.number_column import NumberColumn
 
-__all__ = ["JoinedColumn", "write_numbers"]
+__all__ = ["JoinedColumn", "is_scaled", "write_numbers"]
 
 JoinedColumn = tuple[int, NumberColumn, npt.NDArray[np.float64]]
 """Index of the first feature of a column, the column, and its numbers, float64 "n"."""
@@ -24,18 +24,28 @@ cache would be the same."""
 
 
 def write_numbers(
-    out: npt.NDArray[np.float32], columns: Sequence[JoinedColumn]
+    out: npt.NDArray[np.float32],
+    columns: Sequence[JoinedColumn],
+    chosen: npt.NDArray[np.int64] | None = None,
 ) -> None:
     """Writes the features of columns, as `NumberColumn.apply` makes them.
 
     Args:
         out: features of all columns, float32 "n width".
         columns: in the order of their features.
+        chosen: rows of the columns that are written, ascending, where `is_scaled` holds
+            of all columns; None: all rows.
+
+    >>> columns = [(0, NumberColumn(divisor=2.0), np.array([2.0, 4.0, 6.0]))]
+    >>> out = np.empty((2, 1), np.float32)
+    >>> write_numbers(out, columns, np.array([0, 2]))
+    >>> out.ravel()
+    array([1., 3.], dtype=float32)
     """
     runs = [list(run) for _, run in itertools.groupby(columns, _Runs())]
     for run in runs:
-        if _is_scaled(run[0][1]):
-            _write_scaled(out, run)
+        if is_scaled(run[0][1]):
+            _write_scaled(out, run, chosen)
             continue
         for start in range(0, len(out), _ROWS):
             rows = slice(start, start + _ROWS)
@@ -52,13 +62,13 @@ class _Runs:
 
     def __call__(self, joined: JoinedColumn) -> int:
         first, column, _ = joined
-        if first != self._next or not _is_scaled(column):
+        if first != self._next or not is_scaled(column):
             self._key += 1
-        self._next = first + 1 if _is_scaled(column) else -1
+        self._next = first + 1 if is_scaled(column) else -1
         return self._key
 
 
-def _is_scaled(column: NumberColumn) -> bool:
+def is_scaled(column: NumberColumn) -> bool:
     """True if numbers are filled and scaled, and nothing else."""
     return (
         column.edges is None
@@ -69,24 +79,53 @@ def _is_scaled(column: NumberColumn) -> bool:
 
 
 def _write_scaled(
-    out: npt.NDArray[np.float32], run: Sequence[JoinedColumn]
+    out: npt.NDArray[np.float32],
+    run: Sequence[JoinedColumn],
+    chosen: npt.NDArray[np.int64] | None,
 ) -> None:
     """Writes columns together, as rows that are transposed in the cache."""
-    first, width = run[0][0], len(run)
-    size = min(len(out), max(_FEWEST_ROWS, min(_ROWS, _SCRATCH // width)))
+    first, width, count = run[0][0], len(run), len(run[0][2])
+    size = min(count, max(_FEWEST_ROWS, min(_ROWS, _SCRATCH // width)))
     moved = np.empty(size)
     scaled = np.empty((width, size + _ASIDE), np.float32)
+    every = np.empty((size, width), np.float32) if chosen is not None else None
+    out = out[:, first : first + width]
+    for start in range(0, count, size):
+        rows = slice(start, min(start + size, count))
+        columns = scaled[:, : rows.stop - start]
+        _scale(columns, run, rows, moved)
+        if chosen is None or every is None:
+            out[rows] = columns.T
+            continue
+        begin, end = np.searchsorted(chosen, [start, rows.stop])
+        np.copyto(every[: rows.stop - start], columns.T)
+        # Rows are in range: NumPy would write them by way of a copy to check that.
+        at = chosen[begin:end] - start
+        np.take(every, at, axis=0, out=out[begin:end], mode="clip")
+
+
+def _scale(
+    out: npt.NDArray[np.float32],
+    run: Sequence[JoinedColumn],
+    rows: slice,
+    moved: npt.NDArray[np.float64],
+) -> None:
+    """Writes features of some rows of columns, a column after the other.
+
+    Args:
+        out: the features, float32 "width n".
+        run: the columns.
+        rows: n of their rows.
+        moved: scratch of at least n numbers.
+    """
+    moved = moved[: rows.stop - rows.start]
     with np.errstate(over="ignore"):
-        for start in range(0, len(out), size):
-            rows = slice(start, min(start + size, len(out)))
-            numbers, columns = moved[: rows.stop - start], scaled[:, : rows.stop - start]
-            for place, (_, column, values) in enumerate(run):
-                np.subtract(values[rows], column.offset, out=numbers)
-                numbers /= column.divisor
-                columns[place] = numbers
-            missing = np.isnan(columns)
-            if missing.any():
-                for place in np.flatnonzero(missing.any(axis=1)).tolist():
-                    _, column, values = run[place]
-                    columns[place] = column.apply(values[rows])[:, 0]
-            out[rows, first : first + width] = columns.T
+        for place, (_, column, values) in enumerate(run):
+            np.subtract(values[rows], column.offset, out=moved)
+            moved /= column.divisor
+            out[place] = moved
+    missing = np.isnan(out)
+    if missing.any():
+        for place in np.flatnonzero(missing.any(axis=1)).tolist():
+            _, column, values = run[place]
+            out[place] = column.apply(values[rows])[:, 0]

@@ -13,7 +13,7 @@ from specflow.data.joined_source import JoinedSource
 from specflow.data.narrowing import checked_batch
 from specflow.data.row_draws import AugmentedSource, RowDraws
 from specflow.data.row_order import PlacedOrder, epoch_rows, order_of, stream_rows
-from specflow.data.source import ArraySource, Source
+from specflow.data.source import ArraySource, NewArrays, Source
 from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.runtime.typing import Tree
 
@@ -155,8 +155,9 @@ class BatchPlan:
             return array.reshape(*ids.shape, *array.shape[1:])
 
         taken = self._taken(ids, first_step)
-        if not isinstance(self.source, ArraySource | JoinedSource):
-            # It may give the same memory, filled anew, for the next rows.
+        if not isinstance(
+            self.source, ArraySource | JoinedSource | NewArrays
+        ):  # It may give the same memory, filled anew, for the next rows.
             taken = map_leaves(np.array, taken)
         where = f"batches from step {first_step}"
         features, labels = checked_batch(*taken, where=where)

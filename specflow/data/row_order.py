@@ -187,7 +187,9 @@ class BlockOrder:
         self._window, self._seed, self._shuffle = window, seed, shuffle
         self.windows = functools.lru_cache(maxsize=3)(self._divide)
         """Epoch -> its windows, in order."""
-        self._rows_of = functools.lru_cache(maxsize=3)(self._draw)
+        # Half as large as indices: two windows are held, and permuted in the cache.
+        self._dtype = np.int32 if self._firsts[-1] < 2**31 else np.int64
+        self._rows_of = functools.lru_cache(maxsize=2)(self._draw)
 
     def rows(self, epoch: int, start: int, stop: int) -> RowIds:
         """Row numbers at some positions of an epoch."""
@@ -199,7 +201,7 @@ class BlockOrder:
                 for window in self.windows_at(epoch, start, stop)
             ]
             or [np.array([], np.int64)]
-        )
+        ).astype(np.int64, copy=False)
 
     def windows_at(self, epoch: int, start: int, stop: int) -> list[Window]:
         """The windows of some positions of an epoch."""
@@ -235,10 +237,12 @@ class BlockOrder:
         windows.append(Window(epoch, start, stop, tuple(held)))
         return windows
 
-    def _draw(self, window: Window) -> RowIds:
+    def _draw(self, window: Window) -> npt.NDArray[Any]:
         rows = np.concatenate(
             [
-                np.arange(self._firsts[block], self._firsts[block + 1])
+                np.arange(
+                    self._firsts[block], self._firsts[block + 1], dtype=self._dtype
+                )
                 for block in window.blocks
             ]
         )

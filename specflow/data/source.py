@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ __all__ = [
     "ArraySource",
     "BlockColumns",
     "DigestedSource",
+    "NewArrays",
     "RowSpec",
     "Rows",
     "Source",
@@ -85,6 +86,13 @@ class DigestedSource(Protocol):
     """A `Source` that knows a digest of its content, rows and order."""
 
     digest: str
+
+
+@runtime_checkable
+class NewArrays(Protocol):
+    """A `Source` whose `take` of row indices returns arrays that it does not keep."""
+
+    takes_new: Literal[True]
 
 
 class ArraySource:

@@ -37,8 +37,12 @@ def test_sums_of_many_numbers_are_those_of_fsum():
         rng.normal(size=100_001),
         np.exp(rng.normal(0.0, 30.0, 70_000)) * rng.choice([-1.0, 1.0], 70_000),
         rng.integers(-(2**52), 2**52, 40_000).astype(np.float64),
+        np.full(1 << 16, -math.nextafter(1024.0, 0.0)),  # The largest sum of a chunk.
+        rng.normal(size=1_000) * 1e-309,
     ):
-        assert math.fsum(exact_partials(numbers)) == math.fsum(numbers)
+        largest = float(np.abs(numbers).max())
+        for bound in (None, largest, 3.0 * largest):
+            assert math.fsum(exact_partials(numbers, bound)) == math.fsum(numbers)
 
 
 @settings(deadline=None, max_examples=50)

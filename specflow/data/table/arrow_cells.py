@@ -15,7 +15,7 @@ import numpy.typing as npt
 from specflow.columns import CodedTexts, as_numbers, as_texts
 from specflow.columns.raw_values import NUMBER
 
-__all__ = ["coded_texts", "has_texts", "leading_zeros", "numbers_of"]
+__all__ = ["coded_texts", "has_texts", "is_float64", "leading_zeros", "numbers_of"]
 
 _EXACT = 2.0**53
 """Magnitude from which a text of digits may be no float64."""
@@ -90,6 +90,15 @@ def has_texts(cells: Any) -> bool:
         or pa.types.is_large_string(kind)
         or pa.types.is_string_view(kind)
     )
+
+
+def is_float64(cells: Any) -> bool:
+    """True if cells are an Arrow array of float64."""
+    if isinstance(cells, list):
+        return False
+    import pyarrow as pa
+
+    return pa.types.is_float64(cells.type)
 
 
 def leading_zeros(cells: Any) -> npt.NDArray[np.int64]:

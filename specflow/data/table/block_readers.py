@@ -7,15 +7,27 @@ from typing import Any, TypeVar
 from specflow.data.table.read_retries import read_retried, retried_items
 from specflow.data.table.table_files import TableFile, unreadable
 
-__all__ = ["JSON_CELLS", "PART_ROWS", "ArrowBlocks", "ParquetBlocks"]
+__all__ = ["JSON_CELLS", "PART_ROWS", "ArrowBlocks", "ParquetBlocks", "part_rows"]
 
-PART_ROWS = 1 << 16
-"""Largest number of rows that are parsed together, which bounds the memory of that."""
+PART_ROWS, _FEWEST_ROWS = 1 << 17, 1 << 14
+"""Largest number of rows that are parsed together, of few columns and of many."""
+_PART_BYTES = 24 << 20
+"""Largest size of their cells, of 8 bytes each, which bounds the memory of that."""
 JSON_CELLS = b"specflow.json"
 """Key of the schema of an Arrow file whose cells are texts of JSON values."""
 _AHEAD_BYTES = 1 << 20
 
 Result = TypeVar("Result")
+
+
+def part_rows(columns: int) -> int:
+    """Largest number of rows of some columns that are parsed together.
+
+    >>> part_rows(20), part_rows(50), part_rows(1_000)
+    (131072, 62914, 16384)
+    """
+    fitting = max(_FEWEST_ROWS, _PART_BYTES // (8 * max(1, columns)))
+    return min(PART_ROWS, fitting)
 
 
 class ParquetBlocks:
@@ -61,7 +73,7 @@ class ParquetBlocks:
         return sum(max(8 * self._metadata.num_rows, size) for size in sizes.values())
 
     def read(self, number: int, names: Sequence[str]) -> Iterator[Any]:
-        """Yields the rows of a row group, at most `PART_ROWS` at once."""
+        """Yields the rows of a row group, at most `part_rows` at once."""
         batches = retried_items(self._file.name, lambda: self._batches(number, names))
         while (batch := _guarded(self._file, lambda: next(batches, None))) is not None:
             yield batch
@@ -72,7 +84,10 @@ class ParquetBlocks:
     def _batches(self, number: int, names: Sequence[str]) -> Iterator[Any]:
         with self._open() as opened:
             yield from opened.iter_batches(
-                PART_ROWS, row_groups=[number], columns=list(names), use_threads=True
+                part_rows(len(names)),
+                row_groups=[number],
+                columns=list(names),
+                use_threads=True,
             )
 
     def _open(self) -> Any:
@@ -129,10 +144,11 @@ class ArrowBlocks:
         return max(held, 8 * sum(self._sizes) * len(names))
 
     def read(self, number: int, names: Sequence[str]) -> Iterator[Any]:
-        """Yields the rows of a record batch, at most `PART_ROWS` at once."""
+        """Yields the rows of a record batch, at most `part_rows` at once."""
         batch = _guarded(self._file, lambda: self._batch(number, names))
-        for start in range(0, batch.num_rows, PART_ROWS):
-            part = batch.slice(start, PART_ROWS)
+        size = part_rows(len(names))
+        for start in range(0, batch.num_rows, size):
+            part = batch.slice(start, size)
             yield _of_json(part) if self._is_json else part
 
     def first_line(self, number: int) -> int | None:

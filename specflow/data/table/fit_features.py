@@ -23,7 +23,11 @@ from specflow.config.sections.table_columns import (
     SetColumnConfig,
     TextColumnConfig,
 )
-from specflow.data.table.number_scans import NumberScan, training_numbers
+from specflow.data.table.number_scans import (
+    NumberScan,
+    training_numbers,
+    valid_numbers,
+)
 from specflow.data.table.shared_passes import Fit, RowsPass
 from specflow.data.table.table_cells import TableCells
 from specflow.diagnostics.errors import Diagnostic
@@ -155,7 +159,7 @@ def fit_number(
     statistics.end_pass()
 
     def add(first: int, part: TableCells, inside: Rows) -> None:
-        statistics.add(training_numbers(part.numbers(name)[0], inside))
+        statistics.add(training_numbers(valid_numbers(part, name), inside))
 
     while statistics.passes_left:
         yield RowsPass([name], add)

@@ -12,7 +12,7 @@ from specflow.columns.number_statistics import NumberStatistics
 from specflow.data.table.rows_among import rows_among
 from specflow.data.table.table_cells import TableCells
 
-__all__ = ["CellScan", "NumberScan", "training_numbers"]
+__all__ = ["CellScan", "NumberScan", "training_numbers", "valid_numbers"]
 
 Rows = npt.NDArray[np.int64]
 
@@ -56,8 +56,7 @@ class NumberScan:
 
     def add(self, first: int, part: TableCells, inside: Rows) -> None:
         """Adds a part of the table."""
-        numbers, bad = part.numbers(self.name)
-        self._extend(numbers, bad)
+        numbers, bad = self._read(part)
         values = training_numbers(numbers, inside)
         if bad.size and (rows := rows_among(bad, inside)).size:
             self.wrong.append(first + rows)
@@ -93,8 +92,20 @@ class NumberScan:
             np.isfinite(column.apply(ends)).all()
         )
 
+    def _read(self, part: TableCells) -> tuple[npt.NDArray[np.float64], Rows]:
+        """Numbers and bad rows of a part, also of other splits, of which it learns."""
+        floats = part.floats(self.name)
+        if floats is not None and len(floats):
+            low, high = float(floats.min()), float(floats.max())
+            if math.isfinite(low) and math.isfinite(high):  # As all between are.
+                self._rows += len(floats)
+                self._low, self._high = min(self._low, low), max(self._high, high)
+                return floats, np.array([], np.int64)
+        numbers, bad = part.numbers(self.name)
+        self._extend(numbers, bad)
+        return numbers, bad
+
     def _extend(self, numbers: npt.NDArray[np.float64], bad: Rows) -> None:
-        """Extends what is known of all rows, also of those of other splits."""
         self._rows += len(numbers)
         self._bad += len(bad)
         if not len(numbers):
@@ -106,6 +117,12 @@ class NumberScan:
             high = float(np.fmax.reduce(numbers))
         if not math.isnan(low):
             self._low, self._high = min(self._low, low), max(self._high, high)
+
+
+def valid_numbers(part: TableCells, name: str) -> npt.NDArray[np.float64]:
+    """The numbers of a column whose training rows are known to have no bad cell."""
+    floats = part.floats(name)
+    return part.numbers(name)[0] if floats is None else floats
 
 
 def training_numbers(

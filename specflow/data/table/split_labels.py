@@ -90,7 +90,12 @@ def _labels(
         )
         return classes.astype(np.int32)
     numbers, bad = cells.numbers(name)
-    values = numbers[rows]
+    values = numbers.take(rows)
+    if label.kind == "integer" and not bad.size and label.transform is None:
+        with np.errstate(invalid="ignore"):
+            whole = values.astype(np.int32)
+        if (whole == values).all() and whole.min(initial=0) > -(2**31):
+            return whole
     wrong = np.isnan(values) | are_among(rows, bad)
     expected, hint = "a number", ""
     if label.kind == "integer":

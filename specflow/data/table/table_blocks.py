@@ -114,7 +114,7 @@ class TableBlocks:
         names: Sequence[str],
         counts: BadCellCounts | None = None,
     ) -> Iterator[tuple[int, TableCells]]:
-        """Yields the cells of a block, in parts of at most `PART_ROWS` rows.
+        """Yields the cells of a block, in parts of at most `part_rows` rows.
 
         Args:
             index: of the block.

@@ -15,6 +15,7 @@ from specflow.columns import MISSING, CodedTexts
 from specflow.data.table.arrow_cells import (
     coded_texts,
     has_texts,
+    is_float64,
     leading_zeros,
     numbers_of,
 )
@@ -102,6 +103,16 @@ class TableCells:
                 else (np.concatenate(values), np.concatenate(bad))
             )
         return self._numbers[name]
+
+    def floats(self, name: str) -> npt.NDArray[np.float64] | None:
+        """The `numbers` of a column of float64 without a null; infinite ones are bad.
+
+        None: it is no such column.
+        """
+        cells = self.files[0].columns[name]
+        if len(self.files) > 1 or not is_float64(cells) or cells.null_count:
+            return None
+        return cells.to_numpy()
 
     def texts(self, name: str) -> CodedTexts:
         """All cells of a column as texts of categories; empty where missing."""

@@ -12,6 +12,8 @@ import pytest
 from specflow.config.sections.table import TableConfig
 from specflow.data import ArraySource, Share, as_train_batches, build_data
 from specflow.data.array_tree import map_leaves, named_leaves
+from specflow.data.table import streamed_source
+from specflow.data.table.number_parts import is_written
 from specflow.data.table.row_store import RowStore
 from specflow.data.table.streamed_cells import StreamedCells
 from specflow.data.table.streamed_source import StreamedSource
@@ -117,6 +119,39 @@ def test_every_format_has_the_rows_of_the_whole_table(tmp_path, format, shuffle)
     assert_equal_data(streamed, whole, ("train", "eval", "test"))
     # Now from the cache of fitted columns.
     assert_equal_data(built(path, memory="40KiB"), whole, ("train", "eval"))
+
+
+def test_numbers_are_those_of_the_whole_table(tmp_path, monkeypatch):
+    rng, rows = np.random.default_rng(0), 20_000
+    gaps = np.where(rng.random(rows) < 0.01, np.nan, rng.normal(3.0, 9.0, rows))
+    table = pa.table(
+        {
+            "key": np.arange(rows),
+            "label": rng.integers(-4, 9, rows),
+            "plain": rng.normal(size=rows),
+            "gaps": gaps,
+            "whole": rng.integers(-(2**60), 2**60, rows, dtype=np.int64) >> 40,
+        }
+    )
+    pa.parquet.write_table(table, tmp_path / "t.parquet", row_group_size=17_000)
+    settings = {
+        "features": ["plain", "gaps", "whole"],
+        "columns": {"gaps": {"name": "number", "indicator": False}},
+    }
+    written = []
+
+    def watched(*arguments):
+        written.append(is_written(*arguments))
+        return written[-1]
+
+    monkeypatch.setattr(streamed_source, "is_written", watched)
+    streamed, whole = (
+        built(str(tmp_path / "t.parquet"), memory=memory, **settings)
+        for memory in ("1MiB", "1GiB")
+    )
+    assert_equal_data(streamed, whole, ("train", "eval"))
+    assert written
+    assert all(written)
 
 
 def weighted(folder, weights):
