@@ -31,7 +31,50 @@ Blocks = tuple[int, ...]
 _WINDOWS = 4
 """Windows that fit the bound: one that is read from, the next, and room to parse."""
 
-_NEAR_BITS = 10
+
+class _SplitRows:
+    """The rows of a split: a bit a row of the table, as their numbers would take 64.
+
+    Args:
+        size: number of rows of the table.
+        rows: numbers of those of the split.
+    """
+
+    def __init__(self, size: int, rows: RowIds):
+        is_inside = np.zeros(size, np.bool_)
+        is_inside[rows] = True
+        self._bits = np.packbits(is_inside)
+
+    def between(self, start: int, stop: int) -> RowIds:
+        """Its rows from `start` and before `stop`, counted from `start`."""
+        bits = np.unpackbits(self._bits[start // 8 : -(-stop // 8)])
+        return np.flatnonzero(bits[start % 8 :][: stop - start])
+
+
+class _BlocksOfRows:
+    """The block of each of many rows.
+
+    Args:
+        sizes: number of rows of each block.
+    """
+
+    _BITS = 10
+
+    def __init__(self, sizes: Sequence[int]):
+        self._firsts = np.cumsum([0, *sizes])
+        self._near: npt.NDArray[Any] | None = None
+        """The block of every 1024th row: in random order a search takes three times as
+        long as a look at it."""
+        if min(sizes[:-1], default=0) >= 1 << self._BITS:
+            near = np.arange(0, int(self._firsts[-1]), 1 << self._BITS)
+            self._near = np.searchsorted(self._firsts, near, side="right") - 1
+
+    def __call__(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if self._near is None:
+            return np.searchsorted(self._firsts, rows, side="right") - 1
+        blocks = self._near.take(rows >> self._BITS)
+        blocks += rows >= self._firsts.take(blocks + 1)
+        return blocks
 
 
 class _Loaded:
@@ -80,10 +123,7 @@ class StreamedSource:
         roots: Mapping[str, str | None],
     ):
         self._cells = cells
-        # A bit a row: their numbers would take 64.
-        is_inside = np.zeros(len(cells), np.bool_)
-        is_inside[rows] = True
-        self._bits = np.packbits(is_inside)
+        self._split = _SplitRows(len(cells), rows)
         self._fitted, self._name = fitted, name
         self._ids, self._needs_labels = ids, needs_labels
         self._memory, self.digest, self._roots = memory, digest, roots
@@ -92,12 +132,7 @@ class StreamedSource:
         edges = [*cells.blocks.firsts, len(cells)]
         self._sizes: list[int] = np.diff(np.searchsorted(rows, edges)).tolist()
         self._firsts = np.cumsum([0, *self._sizes])
-        # The block of every 1024th row: a search in random order takes three times as
-        # long as a look at it.
-        self._near: npt.NDArray[Any] | None = None
-        if min(self._sizes[:-1], default=0) >= 1 << _NEAR_BITS:
-            near = np.arange(0, int(self._firsts[-1]), 1 << _NEAR_BITS)
-            self._near = np.searchsorted(self._firsts, near, side="right") - 1
+        self._blocks_of = _BlocksOfRows(self._sizes)
         self._lock = threading.RLock()
         self._held: _Loaded | None = None
         self._spare: list[Any] = []
@@ -221,24 +256,13 @@ class StreamedSource:
             raw[source] = list(in_threads(lambda pair: image_content(*pair), pairs))
         return raw
 
-    def _blocks_of(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The block of each row."""
-        if self._near is None:
-            return np.searchsorted(self._firsts, rows, side="right") - 1
-        blocks = self._near.take(rows >> _NEAR_BITS)
-        blocks += rows >= self._firsts.take(blocks + 1)
-        return blocks
-
     def _rows_of_split(self) -> RowIds:
-        return np.flatnonzero(np.unpackbits(self._bits, count=len(self._cells)))
+        return self._split.between(0, len(self._cells))
 
     def _inside(self, block: int) -> npt.NDArray[np.intp]:
         """Rows of this split in a block, counted from its first row."""
         place = self._cells.blocks.blocks[block]
-        start, stop = place.first_row // 8, -(-(place.first_row + place.rows) // 8)
-        bits = np.unpackbits(self._bits[start:stop])
-        bits = bits[place.first_row - 8 * start :][: place.rows]
-        return np.flatnonzero(bits)
+        return self._split.between(place.first_row, place.first_row + place.rows)
 
     def _row_of_table(self, row: int) -> int:
         block = int(np.searchsorted(self._firsts, row, side="right")) - 1
@@ -247,18 +271,11 @@ class StreamedSource:
 
     def _parts(self, block: int) -> Iterator[Source]:
         """Reads the rows of this split in a block, part by part."""
-        for source, rows in self._read(block):
-            if rows is None:
-                yield source
-            else:
-                yield ArraySource(*source.take(rows), finite=False)
+        for cells, inside in self._read(block):
+            source, rows = self._part(cells, inside)
+            yield source if rows is None else _rows_alone(source, rows)
 
-    def _read(self, block: int) -> Iterator[tuple[Source, RowIds | None]]:
-        """Reads a block: parts, and the rows of this split in each; None: all."""
-        for cells, rows in self._read_cells(block):
-            yield self._part(cells, rows)
-
-    def _read_cells(self, block: int) -> Iterator[tuple[TableCells, RowIds]]:
+    def _read(self, block: int) -> Iterator[tuple[TableCells, RowIds]]:
         """Reads a block: cells of its parts, and the rows of this split in each."""
         place = self._cells.blocks.blocks[block]
         inside = self._inside(block) + place.first_row
@@ -294,7 +311,7 @@ class StreamedSource:
         at = 0
         for block in blocks:
             starts[block] = at
-            for cells, inside in self._read_cells(block):
+            for cells, inside in self._read(block):
                 stop = at + len(inside)
                 if not self._are_numbers or not is_written(
                     self._fitted, cells, inside, arrays, at
@@ -402,6 +419,11 @@ def _too_large(
             code="table-memory",
         )
     )
+
+
+def _rows_alone(source: Source, rows: RowIds) -> Source:
+    """Some rows of a source that was checked."""
+    return ArraySource(*source.take(rows), finite=False)
 
 
 def _write(place: slice, rows: RowIds | None, array: Any, part: Any) -> None:
