@@ -27,7 +27,7 @@ def write_numbers(
     out: npt.NDArray[np.float32],
     columns: Sequence[JoinedColumn],
     chosen: npt.NDArray[np.int64] | None = None,
-) -> None:
+) -> bool:
     """Writes the features of columns, as `NumberColumn.apply` makes them.
 
     Args:
@@ -36,22 +36,29 @@ def write_numbers(
         chosen: rows of the columns that are written, ascending, where `is_scaled` holds
             of all columns; None: all rows.
 
+    Returns:
+        True if every feature of columns that are only scaled is finite, also in rows
+        that are not chosen.
+
     >>> columns = [(0, NumberColumn(divisor=2.0), np.array([2.0, 4.0, 6.0]))]
     >>> out = np.empty((2, 1), np.float32)
     >>> write_numbers(out, columns, np.array([0, 2]))
+    True
     >>> out.ravel()
     array([1., 3.], dtype=float32)
     """
     runs = [list(run) for _, run in itertools.groupby(columns, _Runs())]
+    are_finite = True
     for run in runs:
         if is_scaled(run[0][1]):
-            _write_scaled(out, run, chosen)
+            are_finite &= _write_scaled(out, run, chosen)
             continue
         for start in range(0, len(out), _ROWS):
             rows = slice(start, start + _ROWS)
             for first, column, numbers in run:
                 place = slice(first, first + column.width)
                 out[rows, place] = column.apply(numbers[rows])
+    return are_finite
 
 
 class _Runs:
@@ -82,18 +89,18 @@ def _write_scaled(
     out: npt.NDArray[np.float32],
     run: Sequence[JoinedColumn],
     chosen: npt.NDArray[np.int64] | None,
-) -> None:
+) -> bool:
     """Writes columns together, as rows that are transposed in the cache."""
     first, width, count = run[0][0], len(run), len(run[0][2])
-    size = min(count, max(_FEWEST_ROWS, min(_ROWS, _SCRATCH // width)))
+    size = max(1, min(count, max(_FEWEST_ROWS, min(_ROWS, _SCRATCH // width))))
     moved = np.empty(size)
     scaled = np.empty((width, size + _ASIDE), np.float32)
     every = np.empty((size, width), np.float32) if chosen is not None else None
-    out = out[:, first : first + width]
+    out, are_finite = out[:, first : first + width], True
     for start in range(0, count, size):
         rows = slice(start, min(start + size, count))
         columns = scaled[:, : rows.stop - start]
-        _scale(columns, run, rows, moved)
+        are_finite &= _scale(columns, run, rows, moved)
         if chosen is None or every is None:
             out[rows] = columns.T
             continue
@@ -102,6 +109,7 @@ def _write_scaled(
         # Rows are in range: NumPy would write them by way of a copy to check that.
         at = chosen[begin:end] - start
         np.take(every, at, axis=0, out=out[begin:end], mode="clip")
+    return are_finite
 
 
 def _scale(
@@ -109,7 +117,7 @@ def _scale(
     run: Sequence[JoinedColumn],
     rows: slice,
     moved: npt.NDArray[np.float64],
-) -> None:
+) -> bool:
     """Writes features of some rows of columns, a column after the other.
 
     Args:
@@ -124,8 +132,9 @@ def _scale(
             np.subtract(values[rows], column.offset, out=moved)
             moved /= column.divisor
             out[place] = moved
-    missing = np.isnan(out)
-    if missing.any():
-        for place in np.flatnonzero(missing.any(axis=1)).tolist():
-            _, column, values = run[place]
-            out[place] = column.apply(values[rows])[:, 0]
+    if np.isfinite(out).all():
+        return True
+    for place in np.flatnonzero(np.isnan(out).any(axis=1)).tolist():
+        _, column, values = run[place]
+        out[place] = column.apply(values[rows])[:, 0]
+    return bool(np.isfinite(out).all())

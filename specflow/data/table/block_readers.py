@@ -16,6 +16,10 @@ _PART_BYTES = 24 << 20
 JSON_CELLS = b"specflow.json"
 """Key of the schema of an Arrow file whose cells are texts of JSON values."""
 _AHEAD_BYTES = 1 << 20
+_WHOLE_BYTES = 64 << 20
+"""Largest size of a row group whose columns are read one after the other."""
+_TOGETHER = 8
+"""Columns that are read at the same time: each takes several times its size then."""
 
 Result = TypeVar("Result")
 
@@ -82,22 +86,37 @@ class ParquetBlocks:
         """None: rows have no lines."""
 
     def _batches(self, number: int, names: Sequence[str]) -> Iterator[Any]:
-        with self._open() as opened:
+        size, group = part_rows(len(names)), self._metadata.row_group(number)
+        if group.num_rows <= size and group.total_byte_size <= _WHOLE_BYTES:
+            yield self._whole(number, names)
+            return
+        # Pages are read as they are needed: a row group is never held whole.
+        with self._open(buffer_size=_AHEAD_BYTES) as opened:
             yield from opened.iter_batches(
-                part_rows(len(names)),
-                row_groups=[number],
-                columns=list(names),
-                use_threads=True,
+                size, row_groups=[number], columns=list(names), use_threads=True
             )
 
-    def _open(self) -> Any:
+    def _whole(self, number: int, names: Sequence[str]) -> dict[str, Any]:
+        """Column -> all cells of a row group, read some columns at a time."""
+        columns: dict[str, Any] = {}
+        with self._open() as opened:
+            for start in range(0, len(names), _TOGETHER):
+                table = opened.read_row_group(
+                    number, columns=list(names[start : start + _TOGETHER])
+                )
+                for name in table.column_names:
+                    cells = table[name]
+                    is_one = cells.num_chunks == 1
+                    columns[name] = cells.chunk(0) if is_one else cells.combine_chunks()
+        return columns
+
+    def _open(self, buffer_size: int = 0) -> Any:
         import pyarrow.parquet as pq
 
         return pq.ParquetFile(
             self._file.path,
             metadata=self._metadata,
-            # Pages are read as they are needed: a row group is never held whole.
-            buffer_size=_AHEAD_BYTES,
+            buffer_size=buffer_size,
             pre_buffer=False,
         )
 

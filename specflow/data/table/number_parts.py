@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-
 from specflow.columns import FittedColumns, NumberColumn
 from specflow.columns.joined_numbers import JoinedColumn, is_scaled, write_numbers
 from specflow.data.array_tree import map_leaves, named_leaves
@@ -65,8 +63,7 @@ def is_written(
         joined.append((len(joined), column, numbers.take(rows) if few else numbers))
     features, out_labels = arrays
     out = features["x"][start : start + len(rows)]
-    write_numbers(out, joined, rows if selects else None)
-    if not np.isfinite(out).all():
+    if not write_numbers(out, joined, rows if selects else None):
         return False
     if out_labels is None:
         return True

@@ -87,6 +87,10 @@ class Failures:
                 failures.strike()
                 return super().read(*args, **options)
 
+            def read_row_group(self, *args, **options):
+                failures.strike()
+                return super().read_row_group(*args, **options)
+
         def opened(path, mode="r", buffering=-1, **options):
             if path.absolute().parent != folder or "b" not in mode:
                 return opens(path, mode, buffering, **options)
