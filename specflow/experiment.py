@@ -184,7 +184,7 @@ def table_labels(data: Data) -> TableLabels | None:
 
 
 def completed_by_data(experiment: ExperimentConfig, data: Data) -> ExperimentConfig:
-    """Sets what the columns of a table decide: classes, outputs and embeddings."""
+    """Sets what the data decides: classes, outputs, embeddings, the vocabulary."""
     columns = data.columns
     features, _ = data.train.spec()
     return completed(
@@ -193,6 +193,7 @@ def completed_by_data(experiment: ExperimentConfig, data: Data) -> ExperimentCon
         embeds=columns is not None and columns.joined and bool(columns.embeddings),
         has_numbers=isinstance(features, dict) and "x" in features,
         outputs_of=functools.partial(_outputs_of_labels, data.train),
+        vocabulary=data.vocabulary,
     )
 
 

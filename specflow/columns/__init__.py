@@ -28,6 +28,7 @@ from specflow.columns.raw_values import (
     as_texts,
 )
 from specflow.columns.set_column import ItemCounts, SetColumn
+from specflow.columns.tokenizer_file import TokenizerFile
 from specflow.columns.vector_column import VectorColumn
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "NumberStatistics",
     "Region",
     "SetColumn",
+    "TokenizerFile",
     "VectorColumn",
     "as_number",
     "as_numbers",

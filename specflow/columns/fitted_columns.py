@@ -233,7 +233,8 @@ class FittedColumns:
     @property
     def packages(self) -> list[str]:
         """Packages beside NumPy that make the features of raw rows."""
-        return sorted({column.package for column in self.images.values()})
+        packages = {getattr(each, "package", None) for each in self.columns.values()}
+        return sorted(filter(None, packages))
 
     @property
     def class_names(self) -> tuple[str, ...] | None:

@@ -14,6 +14,7 @@ from specflow.columns.column_problem import ColumnProblem
 from specflow.columns.embedding import Combiner, Embedding
 from specflow.columns.ragged import Padded, Ragged, filled, multi_hot, padded
 from specflow.columns.raw_values import as_numbers, as_texts
+from specflow.columns.tokenizer_file import TokenizerFile
 from specflow.columns.tokenizers import Tokenizer, items_of, tokens_of
 
 __all__ = ["ItemCounts", "SetColumn"]
@@ -87,6 +88,8 @@ class SetColumn:
     """Separates the items of a text."""
     tokenizer: Tokenizer | None = None
     """Divides texts into tokens; None: values are lists, or separated items."""
+    file: TokenizerFile | None = None
+    """A trained tokenizer in place of `tokenizer`, whose tokens are indices."""
     lowercase: bool = False
     ngrams: int = 1
     encoding: Literal["one_hot", "embedding", "sequence"] = "one_hot"
@@ -175,7 +178,9 @@ class SetColumn:
         """
         problems: list[ColumnProblem] = []
         name = self.sources[0] if self.sources else ""
-        if self.tokenizer is not None:
+        if self.file is not None:
+            items = self.file.encode(as_texts(values[0]))
+        elif self.tokenizer is not None:
             texts = as_texts(values[0])
             items = tokens_of(
                 texts, self.tokenizer, lowercase=self.lowercase, ngrams=self.ngrams
@@ -231,6 +236,10 @@ class SetColumn:
             field.name: getattr(self, field.name) for field in dataclasses.fields(self)
         }
         fields |= {"items": self.items.to_json(), "sources": list(self.sources)}
+        # Absent without one, as in columns before there were any.
+        file = fields.pop("file")
+        if file is not None:
+            fields["file"] = file.to_json()
         return {"name": "set" if self.tokenizer is None else "text", **fields}
 
     @classmethod
@@ -239,7 +248,14 @@ class SetColumn:
         fields = {key: value for key, value in plain.items() if key != "name"}
         fields["items"] = CategoryColumn.from_json(fields["items"])
         fields["sources"] = tuple(fields["sources"])
+        if "file" in fields:
+            fields["file"] = TokenizerFile.from_json(fields["file"])
         return cls(**fields)
+
+    @property
+    def package(self) -> str | None:
+        """Package that parses raw values; None: NumPy alone."""
+        return None if self.file is None else self.file.package
 
     def __str__(self) -> str:
         items = dataclasses.replace(self.items, encoding="one_hot")
@@ -252,6 +268,7 @@ class SetColumn:
             if self.encoding == "embedding"
             else "",
             f"shared as {self.items.shared}" if self.items.shared else "",
+            f"tokenizer {self.file.digest[:8]}" if self.file is not None else "",
             "" if self.encoding == "one_hot" else f"{self.length} a row",
             f"weights from {self.sources[1]}" if len(self.sources) > 1 else "",
         ]

@@ -113,6 +113,9 @@ def export_model(
     loaded = load_export(path, check=False)  # Checked before it got its name.
     if loaded.note:
         print(f"note: {loaded.note}", file=sys.stderr)
+    for asset in sorted((path / "assets.extra").glob("tokenizer.*")):
+        note = f"takes tokens, which assets.extra/{asset.name} makes of texts"
+        print(f"note: {note}", file=sys.stderr)
     print(loaded)
     print(path)
     if format is not None:

@@ -10,12 +10,13 @@ import yaml
 from specflow.columns import FittedColumns
 from specflow.commands import jax_session
 from specflow.commands.warm_columns import columns_to_start, report_start
+from specflow.config.sections.data_sources import TextConfig
 from specflow.config.sections.mixture import records_of, tables_of
 from specflow.data import Data, build_data
 from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.distributed import collectives
 from specflow.distributed.processes import place
-from specflow.estimator.data_lock import check_files, write_files
+from specflow.estimator.data_lock import check_files, stored_tokenizer, write_files
 from specflow.estimator.data_lock import stored_columns as read_columns
 from specflow.output import RunDirectory, existing_run, write_text
 from specflow.output.json_values import to_json
@@ -120,10 +121,22 @@ def data_of_run(
         ):
             return _refitted(build_data(config.data, needs_labels=needs_labels), stored)
     return build_data(
-        config.data,
+        _with_tokenizer(config.data, composed.run or ""),
         needs_labels=needs_labels,
         needs_train=needs_train,
         columns=stored,
+    )
+
+
+def _with_tokenizer(config: Any, run: str) -> Any:
+    """A text with the tokenizer that the run was trained with, whatever its file is."""
+    if not isinstance(config, TextConfig) or config.tokenizer is None:
+        return config
+    stored = stored_tokenizer(existing_run(run))
+    return (
+        config
+        if stored is None
+        else config.model_copy(update={"tokenizer": str(stored)})
     )
 
 

@@ -1,12 +1,17 @@
-"""Settings of an experiment that the columns of a table decide."""
+"""Settings of an experiment that its data decides: columns, labels, a tokenizer."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from specflow.config.experiment import ExperimentConfig
+from specflow.config.sections.decoder_model import DecoderConfig
 from specflow.config.sections.image_models import ResNetConfig, ViTConfig
 from specflow.config.sections.model import CnnConfig, MlpConfig
-from specflow.config.sections.other_models import LinearConfig, WideAndDeepConfig
+from specflow.config.sections.other_models import (
+    LinearConfig,
+    TransformerConfig,
+    WideAndDeepConfig,
+)
 from specflow.config.sections.predictions_and_exports import RescaleConfig
 from specflow.config.sections.spec import (
     ClassificationExportConfig,
@@ -24,6 +29,8 @@ _MODELS = (LinearConfig, MlpConfig, WideAndDeepConfig)
 """Models that take embedded categories, and infer their outputs."""
 _OF_IMAGES = (CnnConfig, ResNetConfig, ViTConfig)
 """Models of images, which infer their outputs."""
+_OF_TOKENS = (DecoderConfig, TransformerConfig)
+"""Models of tokens, which infer their vocabulary."""
 
 
 def completed(
@@ -33,8 +40,9 @@ def completed(
     embeds: bool,
     has_numbers: bool,
     outputs_of: Callable[[Any], int],
+    vocabulary: int | None,
 ) -> ExperimentConfig:
-    """Sets what an experiment leaves to the columns of its table.
+    """Sets what an experiment leaves to its data.
 
     - `spec=table` is the declared spec of the columns of labels.
     - Predictions of the kind `rescale` get the scaling of their labels.
@@ -42,6 +50,7 @@ def completed(
       of columns of labels, at least 1; that of the labels, if the data is no table.
     - Signatures without names of classes get those of the labels.
     - Models of specflow get the indices of categories, and embed them.
+    - `vocabulary: null` of a model is the number of tokens of the text.
 
     Args:
         experiment: validated.
@@ -49,10 +58,11 @@ def completed(
         embeds: a column is an index of an embedding.
         has_numbers: a column is not.
         outputs_of: spec -> number of outputs for the labels of data that is no table.
+        vocabulary: number of tokens of the text; None: it is not known.
 
     Raises:
-        ConfigError: the labels do not suit the spec, or the number of outputs is left
-            open and not known.
+        ConfigError: the labels do not suit the spec, the vocabulary has more tokens
+            than the model, or a number that is left open is not known.
     """
     model: Any = experiment.model
     spec: Any = experiment.spec
@@ -72,11 +82,40 @@ def completed(
             else _outputs(spec, labels)
         )
         model = model.model_copy(update={"outputs": outputs})
+    if isinstance(model, _OF_TOKENS):
+        model = _with_vocabulary(model, vocabulary)
     if isinstance(spec, DeclaredSpecConfig) and class_names:
         spec = _named_classes(spec, class_names)
     if isinstance(spec, DeclaredSpecConfig) and embeds and isinstance(model, _MODELS):
         spec = _with_categories(spec, has_numbers=has_numbers)
     return experiment.model_copy(update={"model": model, "spec": spec})
+
+
+def _with_vocabulary(model: Any, vocabulary: int | None) -> Any:
+    """A model of tokens with the vocabulary of the text.
+
+    Raises:
+        ConfigError: its own is too small, or it has none and that is not known.
+    """
+    if model.vocabulary is None and vocabulary is not None:
+        return model.model_copy(update={"vocabulary": vocabulary})
+    if model.vocabulary is None:
+        problem, expected = "is null, and the data has no tokenizer", "a number"
+        hint = "Set it, such as model.vocabulary=256."
+    elif vocabulary is not None and vocabulary > model.vocabulary:
+        problem = f"got {model.vocabulary:,}, and the text has {vocabulary:,} tokens"
+        expected, hint = f"{vocabulary:,} or more", "Set model.vocabulary=null."
+    else:
+        return model
+    raise ConfigError(
+        Diagnostic(
+            "model.vocabulary",
+            problem,
+            expected=expected,
+            hint=hint,
+            code="model-size",
+        )
+    )
 
 
 def _only(labels: TableLabels) -> Label:

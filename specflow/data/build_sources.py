@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from specflow.columns import FittedColumns
+from specflow.columns import FittedColumns, TokenizerFile
 from specflow.config.base import Component, Target
 from specflow.config.sections.data import DigitsConfig
 from specflow.config.sections.data_sources import (
@@ -122,17 +122,27 @@ def build_data(
             sets={name: each.rows for name, each in sets.items()},
             make_test=table.make_test,
             columns=table.fitted,
-            files=_read_files(table.files, sets, table.pictures),
+            files=_read_files(
+                {**table.files, **_tokenizers(config)}, sets, table.pictures
+            ),
         )
-    sets = _sets_of(config, needs_labels=needs_labels)
     if isinstance(config, TextConfig):
         texts = byte_text.text(config)
-        train, held, files = texts.train, texts.eval, texts.files
-    else:
-        train, held = _named(config, needs_labels=needs_labels, needs_train=needs_train)
-        files = {}
-        if isinstance(config, NpzConfig):
-            files = npz.npz_digests(config)
+        tokenizer = texts.tokenizer
+        sets = _sets_of(config, needs_labels=needs_labels, tokenizer=tokenizer)
+        return Data(
+            texts.train,
+            texts.eval,
+            shuffle=config.shuffle,
+            needs_labels=needs_labels,
+            sets={name: each.rows for name, each in sets.items()},
+            vocabulary=256 if tokenizer is None else tokenizer.size,
+            tokenizer=tokenizer,
+            files=_read_files(texts.files, sets),
+        )
+    sets = _sets_of(config, needs_labels=needs_labels)
+    train, held = _named(config, needs_labels=needs_labels, needs_train=needs_train)
+    files = npz.npz_digests(config) if isinstance(config, NpzConfig) else {}
     return Data(
         train,
         held,
@@ -141,6 +151,12 @@ def build_data(
         sets={name: each.rows for name, each in sets.items()},
         files=_read_files(files, sets),
     )
+
+
+def _tokenizers(config: TableConfig) -> dict[str, str]:
+    """Digests of the tokenizers of declared columns."""
+    files = [getattr(each, "tokenizer_file", None) for each in config.columns.values()]
+    return digests_of([file for file in files if file is not None], key="data.columns")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -162,7 +178,11 @@ def _read_files(
 
 
 def _sets_of(
-    config: Any, *, needs_labels: bool, fitted: FittedColumns | None = None
+    config: Any,
+    *,
+    needs_labels: bool,
+    fitted: FittedColumns | None = None,
+    tokenizer: TokenizerFile | None = None,
 ) -> dict[str, _Set]:
     """Reads the evaluation sets of `data.eval_sets`: files or a folder each.
 
@@ -170,6 +190,7 @@ def _sets_of(
         config: the `data` section.
         needs_labels: the rows must have labels.
         fitted: the columns of a table.
+        tokenizer: of the tokens of a text; None: they are bytes.
 
     Raises:
         DataError: some cannot be read; all problems at once.
@@ -184,7 +205,8 @@ def _sets_of(
                     config, path, fitted=fitted, needs_labels=needs_labels
                 )
             elif isinstance(config, TextConfig):
-                sets[name] = _Set(*byte_text.whole_text(config, path, key=key))
+                text = byte_text.whole_text(config, path, key=key, tokenizer=tokenizer)
+                sets[name] = _Set(*text)
             else:
                 rows = npz.read_npz(
                     path,

@@ -1,4 +1,4 @@
-"""Text as bytes: files split into windows for next-byte prediction."""
+"""Text as bytes or tokens: files split into windows that predict the next one."""
 
 import hashlib
 import os
@@ -11,17 +11,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from specflow.columns import TokenizerFile
 from specflow.config.sections.data_sources import TextConfig
 from specflow.data.data_files import digests_of
 from specflow.data.holdout import held_out_rows
 from specflow.data.source import Rows, RowSpec, Source, unknown_array
 from specflow.data.text_corpus import corpus, whole_corpus
+from specflow.data.tokenized_documents import tokenized
 from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.runtime.filesystem import absence_hint, expanded
 from specflow.runtime.text_encoding import without_mark
 
-__all__ = ["WindowSource", "text", "text_files"]
+__all__ = ["WindowSource", "text", "text_files", "tokenizer_of"]
 
+_TOKENIZER = "data.tokenizer"
 _NOT_LIBRARY = frozenset(
     {"__pycache__", "dist-packages", "idlelib", "site-packages", "test", "tests"}
 )
@@ -35,7 +38,7 @@ class WindowSource:
     is stored as one byte a token; windows become int32 when they are taken.
 
     Args:
-        stream: bytes, at least `length + 1` of them.
+        stream: bytes or tokens, at least `length + 1` of them.
         length: t, tokens a window.
 
     >>> source = WindowSource(np.frombuffer(b"abcdefg", np.uint8), 3)
@@ -46,7 +49,7 @@ class WindowSource:
     ([[100, 101, 102]], [[101, 102, 103]])
     """
 
-    def __init__(self, stream: npt.NDArray[np.uint8], length: int):
+    def __init__(self, stream: npt.NDArray[Any], length: int):
         view = np.lib.stride_tricks.sliding_window_view(stream, length + 1)
         self._windows = view[::length]
         self._length = length
@@ -66,7 +69,7 @@ class WindowSource:
         return {"tokens": row}, row
 
     def column(self, path: str) -> npt.NDArray[Any]:
-        """All windows of `features.tokens` or of `labels`, as bytes.
+        """All windows of `features.tokens` or of `labels`, as they are stored.
 
         Raises:
             DataError: there is no such array.
@@ -88,6 +91,8 @@ class Texts(NamedTuple):
     """Of the held-out documents."""
     files: Mapping[str, str]
     """Path of each file that is read -> SHA-256 of what is read of it."""
+    tokenizer: TokenizerFile | None
+    """None: tokens are bytes."""
 
 
 class WholeText(NamedTuple):
@@ -104,9 +109,12 @@ def text(config: TextConfig) -> Texts:
     Raises:
         DataError: files are missing or no text, or there are too few bytes.
     """
+    tokenizer, own = tokenizer_of(config), {}
+    if config.tokenizer is not None:
+        own = digests_of([config.tokenizer], key=_TOKENIZER)
     if config.files:
-        files = digests_of(config.files, key="data.files")
-        return Texts(*corpus(config), files)
+        files = digests_of(config.files, key="data.files") | own
+        return Texts(*corpus(config, tokenizer), files, tokenizer)
     root = _root(config.root, "data.root")
     read = _read_texts(root, config)
     texts = list(read.values())
@@ -122,30 +130,52 @@ def text(config: TextConfig) -> Texts:
     train, held = held_out_rows(
         len(texts), config.eval_fraction, config.split_seed, unit="file"
     )
+    length = config.length
     return Texts(
-        _windows([texts[i] for i in train], "train on", root, config.length),
-        _windows([texts[i] for i in held], "evaluate on", root, config.length),
-        _digests(config.root, read),
+        _windows([texts[i] for i in train], "train on", root, length, tokenizer),
+        _windows([texts[i] for i in held], "evaluate on", root, length, tokenizer),
+        _digests(config.root, read) | own,
+        tokenizer,
     )
 
 
-def whole_text(config: TextConfig, folder: str, *, key: str) -> WholeText:
+def tokenizer_of(config: TextConfig) -> TokenizerFile | None:
+    """The tokenizer of a text; None: its tokens are bytes.
+
+    Raises:
+        ConfigError: the package of the tokenizer is not installed.
+        DataError: its file is missing, or no tokenizer.
+    """
+    if config.tokenizer is None:
+        return None
+    return TokenizerFile.read(config.tokenizer, key=_TOKENIZER)
+
+
+def whole_text(
+    config: TextConfig,
+    folder: str,
+    *,
+    key: str,
+    tokenizer: TokenizerFile | None = None,
+) -> WholeText:
     """Returns the windows of all matching files of a folder, with nothing held out.
 
     Args:
         config: pattern and length; `max_bytes` bounds this folder too.
         folder: the folder; with `files` a file or a glob.
         key: its setting, for messages.
+        tokenizer: of the tokens; None: they are bytes.
 
     Raises:
         DataError: there is no such folder, no file matches, or there are too few bytes.
     """
     if config.files:
-        source = whole_corpus(config, [folder], key=key)
+        source = whole_corpus(config, [folder], key=key, tokenizer=tokenizer)
         return WholeText(source, digests_of([folder], key=key))
     root = _root(folder, key)
     read = _read_texts(root, config)
-    windows = _windows(list(read.values()), "evaluate on", root, config.length)
+    texts = list(read.values())
+    windows = _windows(texts, "evaluate on", root, config.length, tokenizer)
     return WholeText(windows, _digests(folder, read))
 
 
@@ -252,13 +282,24 @@ def _read_texts(root: Path, config: TextConfig) -> dict[str, bytes]:
     return {relative: texts[relative] for relative in sorted(texts)}
 
 
-def _windows(texts: list[bytes], use: str, root: Path, length: int) -> WindowSource:
-    stream = np.frombuffer(b"".join(texts), np.uint8)
+def _windows(
+    texts: list[bytes],
+    use: str,
+    root: Path,
+    length: int,
+    tokenizer: TokenizerFile | None,
+) -> WindowSource:
+    stream: npt.NDArray[Any] = np.frombuffer(b"".join(texts), np.uint8)
+    if tokenizer is not None:
+        # What max_bytes cuts off may end inside a character.
+        whole = [text.decode("utf-8", "ignore").encode() for text in texts]
+        stream = np.concatenate(tokenized(whole, tokenizer))
     if len(stream) < length + 1:
         raise DataError(
             Diagnostic(
                 str(root),
-                f"{len(stream):,} bytes to {use}",
+                f"{len(stream):,} {'bytes' if tokenizer is None else 'tokens'} "
+                f"to {use}",
                 expected=f"at least {length + 1:,}: data.length and one more",
                 code="data-empty",
             )

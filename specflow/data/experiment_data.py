@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 
-from specflow.columns import FittedColumns
+from specflow.columns import FittedColumns, TokenizerFile
 from specflow.data.array_tree import named_leaves
 from specflow.data.data_files import DataFiles
 from specflow.data.joined_source import JoinedSource
@@ -38,6 +38,10 @@ class Data:
     """Reads the test split, which nothing else does; None: there is none."""
     columns: FittedColumns | None = None
     """Fitted columns of a table; of records, those of the labels; None: other data."""
+    vocabulary: int | None = None
+    """Number of tokens of texts; None: it is not known."""
+    tokenizer: TokenizerFile | None = None
+    """Makes the tokens of texts; None: they are bytes, or other data."""
     files: DataFiles = dataclasses.field(default_factory=DataFiles)
     """Digests of the files that are read, but for those of test rows."""
 

@@ -1,7 +1,7 @@
 """Builds the data of `data=mixture` of that of its parts."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from specflow.columns import FittedColumns
@@ -122,8 +122,16 @@ def _mixed(
         sets=sets,
         make_test=make_test if makers else None,
         columns=columns,
+        vocabulary=_vocabulary(parts.values()),
         files=DataFiles.union(part.files for part in parts.values()),
     )
+
+
+def _vocabulary(parts: Iterable[Data]) -> int | None:
+    """The largest number of tokens of all parts; None where one does not know it."""
+    sizes = [part.vocabulary for part in parts]
+    known = [size for size in sizes if size is not None]
+    return max(known) if len(known) == len(sizes) else None
 
 
 def _test_rows(makers: Mapping[str, Callable[[], Source]]) -> Source:

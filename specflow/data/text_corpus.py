@@ -1,4 +1,4 @@
-"""A corpus of documents as windows of bytes, for next-byte prediction."""
+"""A corpus of documents as windows of bytes or tokens, to predict the next one."""
 
 import functools
 from collections.abc import Iterator, Sequence
@@ -8,10 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from specflow.columns import TokenizerFile
 from specflow.config.sections.data_sources import TextConfig
 from specflow.data.holdout import held_out_rows
 from specflow.data.source import Rows, RowSpec, unknown_array
 from specflow.data.text_documents import Document, read_documents
+from specflow.data.tokenized_documents import tokenized
 from specflow.diagnostics.errors import DataError, Diagnostic
 
 __all__ = ["CorpusSource", "corpus", "whole_corpus"]
@@ -22,19 +24,20 @@ _BLOCK = 4096
 
 
 class CorpusSource:
-    """Windows of the bytes of documents, one after another.
+    """Windows of the bytes or tokens of documents, one after another.
 
-    Window i has tokens `stream[i*t : i*t + t]` and labels one byte later: every byte
-    but the first, and those of an unfinished last window, is predicted once. Large
-    documents stay on disk: a window is read when it is taken.
+    Window i has tokens `stream[i*t : i*t + t]` and labels one later: every one but the
+    first, and those of an unfinished last window, is predicted once. Large documents
+    stay on disk: a window is read when it is taken.
 
     Args:
         documents: their bytes; none is empty.
         length: t, tokens a window.
-        separator: byte after each document; None: none.
+        separator: byte or token after each document; None: none.
+        tokenizer: of the tokens; None: they are bytes.
 
     Raises:
-        DataError: there are fewer than t + 1 bytes.
+        DataError: there are fewer than t + 1 bytes or tokens.
 
     >>> documents = [Document("a", b"abc"), Document("b", b"defg")]
     >>> source = CorpusSource(documents, 3, separator=0)
@@ -44,9 +47,20 @@ class CorpusSource:
     """
 
     def __init__(
-        self, documents: Sequence[Document], length: int, *, separator: int | None
+        self,
+        documents: Sequence[Document],
+        length: int,
+        *,
+        separator: int | None,
+        tokenizer: TokenizerFile | None = None,
     ):
-        self._texts = [np.frombuffer(each.content, np.uint8) for each in documents]
+        contents = [each.content for each in documents]
+        self._unit = "byte" if tokenizer is None else "token"
+        self._texts: Sequence[npt.NDArray[Any]] = (
+            [np.frombuffer(content, np.uint8) for content in contents]
+            if tokenizer is None
+            else tokenized(contents, tokenizer)
+        )
         self._names = [document.name for document in documents]
         self._length, self._separator = length, separator
         sizes = [len(text) + (separator is not None) for text in self._texts]
@@ -56,7 +70,7 @@ class CorpusSource:
             raise DataError(
                 Diagnostic(
                     _KEY,
-                    f"{len(documents)} documents have {total:,} bytes",
+                    f"{len(documents)} documents have {total:,} {self._unit}s",
                     expected=f"at least {length + 1:,}: data.length and one more",
                     code="data-empty",
                 )
@@ -78,7 +92,7 @@ class CorpusSource:
         return {"tokens": row}, row
 
     def column_blocks(self, path: str) -> Iterator[npt.NDArray[Any]]:
-        """Yields all windows of `features.tokens` or of `labels`, as bytes.
+        """Yields all windows of `features.tokens` or of `labels`, as they are stored.
 
         Raises:
             DataError: there is no such array.
@@ -90,34 +104,34 @@ class CorpusSource:
             yield self._taken(slice(start, start + _BLOCK))[:, places[path]]
 
     def column(self, path: str) -> npt.NDArray[Any]:
-        """All windows of `features.tokens` or of `labels`, as bytes."""
+        """All windows of `features.tokens` or of `labels`, as they are stored."""
         return np.concatenate(list(self.column_blocks(path)))
 
     @functools.cached_property
     def ids(self) -> dict[str, npt.NDArray[Any]]:
-        """Document of the first byte of each window, and that byte's place in it."""
+        """Document in which each window begins, and the byte or token there."""
         starts = np.arange(len(self), dtype=np.int64) * self._length
         documents = self._documents_at(starts)
         return {
             "document": np.array(self._names)[documents],
-            "byte": starts - self._firsts[documents],
+            self._unit: starts - self._firsts[documents],
         }
 
     def place(self, row: int) -> str:
-        """The document and the byte at which a window begins."""
+        """The document and the byte or token at which a window begins."""
         document = int(self._documents_at(np.array([row * self._length]))[0])
         first = row * self._length - int(self._firsts[document])
-        return f"{self._names[document]}, byte {first}"
+        return f"{self._names[document]}, {self._unit} {first}"
 
     def _documents_at(self, starts: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
         return np.searchsorted(self._firsts, starts, side="right") - 1
 
-    def _taken(self, rows: Rows) -> npt.NDArray[np.uint8]:
-        """Windows with one byte more, uint8 "b t+1"."""
+    def _taken(self, rows: Rows) -> npt.NDArray[Any]:
+        """Windows with one byte or token more, "b t+1"."""
         if isinstance(rows, slice):
             rows = np.arange(*rows.indices(len(self)))
         starts = np.asarray(rows, np.int64) * self._length
-        out = np.empty((len(starts), self._length + 1), np.uint8)
+        out = np.empty((len(starts), self._length + 1), self._texts[0].dtype)
         documents = self._documents_at(starts)
         for window, start, document in zip(
             out, starts.tolist(), documents.tolist(), strict=True
@@ -125,8 +139,8 @@ class CorpusSource:
             self._fill(window, start - int(self._firsts[document]), document)
         return out
 
-    def _fill(self, window: npt.NDArray[np.uint8], first: int, document: int) -> None:
-        """Writes the bytes from a place in a document on."""
+    def _fill(self, window: npt.NDArray[Any], first: int, document: int) -> None:
+        """Writes what is from a place in a document on."""
         at = 0
         while at < len(window):
             part = self._texts[document][first : first + len(window) - at]
@@ -138,8 +152,14 @@ class CorpusSource:
             first, document = 0, document + 1
 
 
-def corpus(config: TextConfig) -> tuple[CorpusSource, CorpusSource]:
+def corpus(
+    config: TextConfig, tokenizer: TokenizerFile | None = None
+) -> tuple[CorpusSource, CorpusSource]:
     """Returns training windows, and windows of the held-out documents of files.
+
+    Args:
+        config: the `data` section.
+        tokenizer: of the tokens; None: they are bytes.
 
     Raises:
         DataError: files are missing or no text, or there are too few documents.
@@ -156,25 +176,64 @@ def corpus(config: TextConfig) -> tuple[CorpusSource, CorpusSource]:
             )
         )
     train, held = _split(config, documents)
-    return _source(config, train), _source(config, held)
+    return _source(config, train, tokenizer), _source(config, held, tokenizer)
 
 
-def whole_corpus(config: TextConfig, paths: Sequence[str], *, key: str) -> CorpusSource:
+def whole_corpus(
+    config: TextConfig,
+    paths: Sequence[str],
+    *,
+    key: str,
+    tokenizer: TokenizerFile | None = None,
+) -> CorpusSource:
     """Returns the windows of all documents of files, with nothing held out.
 
     Args:
         config: length, column and separator.
         paths: files or globs.
         key: their setting, for messages.
+        tokenizer: of the tokens; None: they are bytes.
 
     Raises:
         DataError: files are missing or no text, or there are too few bytes.
     """
-    return _source(config, read_documents(paths, key=key, column=config.column))
+    documents = read_documents(paths, key=key, column=config.column)
+    return _source(config, documents, tokenizer)
 
 
-def _source(config: TextConfig, documents: Sequence[Document]) -> CorpusSource:
-    return CorpusSource(documents, config.length, separator=config.separator)
+def _source(
+    config: TextConfig, documents: Sequence[Document], tokenizer: TokenizerFile | None
+) -> CorpusSource:
+    return CorpusSource(
+        documents,
+        config.length,
+        separator=_separator(config.separator, tokenizer),
+        tokenizer=tokenizer,
+    )
+
+
+def _separator(
+    separator: int | str | None, tokenizer: TokenizerFile | None
+) -> int | None:
+    """The number of the token between documents.
+
+    Raises:
+        DataError: the tokenizer has no such token.
+    """
+    if tokenizer is None or separator is None:
+        assert not isinstance(separator, str)
+        return separator
+    number = tokenizer.number(separator) if isinstance(separator, str) else separator
+    if number is None or number >= tokenizer.size:
+        raise DataError(
+            Diagnostic(
+                "data.separator",
+                f"{separator!r} is no token of data.tokenizer",
+                expected=f"the name of one, or a number below {tokenizer.size:,}",
+                code="data-file",
+            )
+        )
+    return number
 
 
 def _split(

@@ -10,9 +10,16 @@ from specflow.data.table.table_changes import refused_changes
 from specflow.diagnostics.rendering import line
 from specflow.estimator.columns_state import changed_columns
 from specflow.output import Checkpointer, RunDirectory, write_text
+from specflow.output.files import replacing
 from specflow.output.json_values import to_json
 
-__all__ = ["DataLock", "check_files", "stored_columns", "write_files"]
+__all__ = [
+    "DataLock",
+    "check_files",
+    "stored_columns",
+    "stored_tokenizer",
+    "write_files",
+]
 
 
 def check_files(
@@ -46,13 +53,22 @@ def check_files(
 
 
 def write_files(run: RunDirectory, data: Data) -> None:
-    """Records the files of some data, if it has any.
+    """Records the files of some data, if it has any, and copies its tokenizer.
 
     Raises:
         OutputError: the file cannot be written.
     """
     if data.files:
         write_text(run.files, to_json(data.files.to_json()))
+    if data.tokenizer is not None:
+        with replacing(run.path / f"tokenizer{data.tokenizer.suffix}") as new:
+            data.tokenizer.write(new)
+
+
+def stored_tokenizer(run: RunDirectory) -> Path | None:
+    """The file of a run's tokenizer; None: its tokens are bytes, or other data."""
+    files = (run.path / f"tokenizer{suffix}" for suffix in (".json", ".model"))
+    return next((file for file in files if file.is_file()), None)
 
 
 def stored_columns(run: RunDirectory) -> FittedColumns | None:

@@ -12,7 +12,7 @@ from specflow.columns import FittedColumns
 from specflow.config.estimator_record import CannedRecord
 from specflow.config.run_config import RunConfig
 from specflow.contract import Mode
-from specflow.data import Batch, EvalBatches, Share, as_source
+from specflow.data import Batch, Data, EvalBatches, Share, as_source
 from specflow.diagnostics.errors import Diagnostic, SpecflowWarning
 from specflow.distributed import collectives
 from specflow.estimator.data_lock import DataLock
@@ -65,6 +65,8 @@ class EstimatorParts:
     _batch_share: Share
     _states: States
     _recorder: Recorder | None
+    _data: Data | None
+    """Data of a config."""
     _data_lock: DataLock | None
     """Files of the data of a config, which have to stay as they are."""
     _snapshots: ParamsSnapshots | None

@@ -19,7 +19,7 @@ from specflow.exploration.data_checks import data_checks
 from specflow.exploration.data_page import DataContents
 from specflow.exploration.mixture_parts import mixture_json, mixture_rows
 from specflow.exploration.pipeline_speed import PipelineSpeed, pipeline_speed
-from specflow.exploration.shown_rows import ShownRow, shown_rows
+from specflow.exploration.shown_rows import ShownRow, bytes_as_text, shown_rows
 from specflow.exploration.split_columns import split_columns
 
 __all__ = ["OpenedData", "open_data"]
@@ -126,12 +126,19 @@ class OpenedData:
                 )
             )
         parts = getattr(self._config.data, "parts", {"": self._config.data})
-        is_text = all(isinstance(part, TextConfig) for part in parts.values())
+        read = None
+        if (tokenizer := self._data.tokenizer) is not None:
+            read = tokenizer.decode
+        elif all(
+            isinstance(part, TextConfig) and part.tokenizer is None
+            for part in parts.values()
+        ):
+            read = bytes_as_text
         return shown_rows(
             self._data,
             split,
             slice(first, stop),
-            is_text=is_text,
+            read=read,
             epochs=epochs,
             seed=self._config.seed,
         )

@@ -1,8 +1,8 @@
 """Rows as the model gets them: raw cells beside features, pictures, tokens."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,9 @@ from specflow.exploration.split_columns import class_names
 from specflow.runtime.formatting import columns as aligned
 from specflow.runtime.formatting import short
 
-__all__ = ["ShownRow", "as_text", "picture_of", "shown_rows"]
+__all__ = ["ShownRow", "as_text", "bytes_as_text", "picture_of", "shown_rows"]
+
+Reading: TypeAlias = Callable[[npt.NDArray[Any]], str]
 
 _MOST_NUMBERS = 12
 """Numbers of an array that are printed."""
@@ -43,8 +45,8 @@ class ShownRow:
     labels: Mapping[str, npt.NDArray[Any]]
     names: Mapping[str, str]
     """Key path of a label -> name of its class."""
-    is_text: bool = False
-    """Integers are bytes of text."""
+    read: Reading | None = None
+    """Reads the integers of a vector as text; None: they are numbers."""
     epoch: int | None = None
     """Epoch whose augmentation the features have; None: they have none."""
 
@@ -85,7 +87,7 @@ def shown_rows(
     split: str,
     rows: slice,
     *,
-    is_text: bool = False,
+    read: Reading | None = None,
     epochs: int = 0,
     seed: int = 0,
 ) -> list[ShownRow]:
@@ -95,14 +97,14 @@ def shown_rows(
         data: of an experiment or a run.
         split: `train`, `eval` or `test`.
         rows: numbers of the rows, in the order of the split.
-        is_text: integers are bytes of text, as of `data=text`.
+        read: reads the integers of a vector as text, as of `data=text`.
         epochs: number of first epochs of a training run as whose rows each one is
             shown, augmented; 0: it is shown once, as it is.
         seed: of that run.
     """
     source = data.split(split)
     numbers = range(len(source))[rows]
-    plain = _read(data, source, numbers, is_text=is_text)
+    plain = _read(data, source, numbers, read)
     if not epochs:
         return plain
     assert isinstance(source, AugmentedSource)
@@ -132,7 +134,7 @@ def _augmented(
 
 
 def _read(
-    data: Data, source: Source, numbers: range, *, is_text: bool
+    data: Data, source: Source, numbers: range, read: Reading | None
 ) -> list[ShownRow]:
     """Reads rows as they are."""
     taken = named_leaves(*source.take(slice(numbers.start, numbers.stop)))
@@ -154,7 +156,7 @@ def _read(
             by_column=_of_row(by_column, "", index),
             labels=(labels := _of_row(taken, "labels", index)),
             names=_names(data.columns, labels),
-            is_text=is_text,
+            read=read,
         )
         for index, number in enumerate(numbers)
     ]
@@ -172,7 +174,7 @@ def as_text(row: ShownRow, *, draws: bool = True) -> str:
     head += "".join(f"  {name} {value}" for name, value in row.ids.items())
     for path, label in row.labels.items():
         name = f" ({row.names[path]})" if path in row.names else ""
-        shown = _shown(label, is_text=row.is_text)
+        shown = _shown(label, row.read)
         head += f"  {path} {shown}{name}"
     if row.raw:
         cells = [
@@ -190,7 +192,7 @@ def as_text(row: ShownRow, *, draws: bool = True) -> str:
         return "\n".join([head, _indented(table), *drawn])
     lines = []
     for path, array in row.features.items():
-        lines.append(f"{path} {short(array)}: {_shown(array, is_text=row.is_text)}")
+        lines.append(f"{path} {short(array)}: {_shown(array, row.read)}")
         if draws and (picture := picture_of(array)) is not None:
             lines += _drawn(picture)
     return f"{head}\n{_indented(chr(10).join(lines))}"
@@ -263,11 +265,20 @@ def _cell(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-def _shown(array: Any, *, is_text: bool = False) -> str:
-    """The numbers of an array, the first ones of a long one; bytes as text."""
+def bytes_as_text(array: npt.NDArray[Any]) -> str:
+    """Reads bytes of UTF-8.
+
+    >>> bytes_as_text(np.array([104, 105]))
+    'hi'
+    """
+    return bytes(array.astype(np.uint8)).decode("utf-8", "replace")
+
+
+def _shown(array: Any, read: Reading | None = None) -> str:
+    """The numbers of an array, the first ones of a long one; tokens as text."""
     array = np.asarray(array)
-    if is_text and array.dtype.kind in "iu" and array.ndim == 1:
-        return repr(bytes(array.astype(np.uint8)).decode("utf-8", "replace"))
+    if read is not None and array.dtype.kind in "iu" and array.ndim == 1:
+        return repr(read(array))
     flat = array.reshape(-1)
     if array.ndim == 0 or flat.size == 1:
         return f"{flat[0]:.6g}" if flat.dtype.kind == "f" else str(flat[0])

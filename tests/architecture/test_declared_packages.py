@@ -15,10 +15,11 @@ EXTRAS = {
     "plugins/specflow_records/_core/array_record.py": "array_record",
     "plugins/specflow_records/_core/huggingface.py": "huggingface",
     "plugins/specflow_records/_core/tfds.py": "tfds",
-    "plugins/specflow_records/_core/tfrecord.py": "tfrecord",
+    "plugins/specflow_records/_core/tfrecord": "tfrecord",
     "plugins/specflow_savedmodel": "savedmodel",
     "plugins/specflow_trackio/": "trackio",
     "plugins/specflow_wandb/": "wandb",
+    "specflow/columns/tokenizer_file.py": "tokenizers",
     "specflow/data/table/remote_files.py": "remote",
     "specflow/sweep/": "sweep",
 }

@@ -66,7 +66,7 @@ def test_a_column_that_is_not_there_is_named():
 
 def test_whole_files_are_held_out(root):
     config = TextConfig(root=str(root), pattern="*.txt", length=8, eval_fraction=0.3)
-    train, held, _ = text(config)
+    train, held, *_ = text(config)
     letters = [
         {int(byte) for byte in np.unique(source.take(slice(None))[0]["tokens"])}
         for source in (train, held)
@@ -86,7 +86,7 @@ def test_the_same_config_gives_the_same_windows(root):
 
 def test_no_more_than_max_bytes_are_read(root):
     config = TextConfig(root=str(root), pattern="*.txt", length=1, max_bytes=130)
-    train, held, _ = text(config.model_copy(update={"eval_fraction": 0.5}))
+    train, held, *_ = text(config.model_copy(update={"eval_fraction": 0.5}))
     # One byte a window: a stream of n bytes has n - 1 of them.
     assert len(train) + len(held) == 130 - 2
 
@@ -102,7 +102,7 @@ def test_files_are_found_at_any_depth_in_the_order_of_their_paths(root):
 
 
 def test_the_standard_library_is_read_without_its_tests_and_packages():
-    train, held, _ = text(TextConfig(max_bytes=200_000, length=64))
+    train, held, *_ = text(TextConfig(max_bytes=200_000, length=64))
     assert 200_000 - 200 < 64 * (len(train) + len(held)) < 200_000
     library = Path(sysconfig.get_path("stdlib"))
     names = text_files(library, "*.py", skip=frozenset({"site-packages", "test"}))

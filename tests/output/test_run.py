@@ -1,5 +1,6 @@
 """The run directory: created once, resumed, and never overwritten."""
 
+import copy
 import datetime
 import errno
 import json
@@ -12,7 +13,9 @@ from typing import get_args
 
 import numpy as np
 import pytest
+import yaml
 
+from specflow.compose import compose
 from specflow.config.base import Component
 from specflow.config.plugins import components
 from specflow.config.sections.optimizer import DecayConfig, ScheduleConfig
@@ -422,3 +425,18 @@ def test_a_failed_write_leaves_the_earlier_file(tmp_path, monkeypatch):
             run.write_result(2, evaluation={"a": 2.0}, timing={})
     assert run.result.read_text() == before
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_default_that_an_earlier_version_did_not_write_is_no_change():
+    config = yaml.safe_load(compose(["experiment=digits_mlp"]).yaml())
+    earlier = copy.deepcopy(config)
+    # Keys of later versions, at any depth.
+    del earlier["spec"]["mix"], earlier["loop"]["micro_steps"]
+    assert changes(earlier, config) == []
+    config["loop"]["micro_steps"] = 2
+    assert changes(earlier, config) == [Change("loop.micro_steps", "absent", "2")]
+    # A config that is none now has no defaults.
+    earlier["model"]["gone"] = 1
+    assert {change.key for change in changes(earlier, config)} == {
+        *("model.gone", "spec.mix", "loop.micro_steps")
+    }

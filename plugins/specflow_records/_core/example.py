@@ -1,5 +1,7 @@
 """Parses `tf.train.Example`, the protocol buffer of a record: lists of values by name.
 
+And `tf.train.SequenceExample`, which has lists of such lists too: one a step.
+
 Source: tensorflow/core/example/{example,feature}.proto and the encoding of protocol
 buffers, https://protobuf.dev/programming-guides/encoding. NumPy makes arrays of packed
 lists, which is faster than a general parser followed by a conversion.
@@ -18,7 +20,8 @@ __all__ = ["ExampleError", "example_columns", "parsed_example"]
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 """Wire types."""
-_EXAMPLE_FEATURES, _SEQUENCE_LISTS = 1, 2
+_FEATURES, _FEATURE_LISTS = 1, 2
+"""Fields of an example, whose features are the context of a sequence example."""
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3
 _LONGEST_VARINT = 10
 
@@ -49,7 +52,7 @@ def example_columns(
             raise DataError(
                 Diagnostic(
                     place(int(rows[index])),
-                    f"is no tf.train.Example: {error}",
+                    f"is no tf.train.Example or SequenceExample: {error}",
                     expected="an example of named features",
                     code="record-value",
                 )
@@ -59,13 +62,13 @@ def example_columns(
 
 
 class ExampleError(ValueError):
-    """Bytes that are no `tf.train.Example`."""
+    """Bytes that are no `tf.train.Example` or `tf.train.SequenceExample`."""
 
 
 def parsed_example(
     content: bytes, names: Collection[str] | None = None
 ) -> dict[str, Any]:
-    """Returns the features of an example.
+    """Returns the features of an example, or those of a sequence example.
 
     Args:
         content: the serialized example.
@@ -73,7 +76,9 @@ def parsed_example(
 
     Returns:
         Name -> float32 or int64 "n"; bytes; a list of bytes, if there are several; None
-        for a feature without a list, or with an empty list of bytes.
+        for a feature without a list, or with an empty list of bytes. A feature list
+        with one number a step is "t" likewise, and one with k numbers a step "t k";
+        any other is a list of what its steps have.
 
     Raises:
         ExampleError: the bytes are no example.
@@ -82,17 +87,24 @@ def parsed_example(
     {'x': array([7])}
     """
     features: dict[str, Any] = {}
+    kinds: dict[str, int] = {}
     for number, wire, start, stop in _fields(content, 0, len(content)):
-        if number == _SEQUENCE_LISTS and wire == _BYTES:
-            raise ExampleError("it has feature_lists: it is a tf.train.SequenceExample")
-        if number != _EXAMPLE_FEATURES or wire != _BYTES:
+        if number not in (_FEATURES, _FEATURE_LISTS) or wire != _BYTES:
             continue
+        read = _feature if number == _FEATURES else _feature_list
         for inner, inner_wire, first, last in _fields(content, start, stop):
             if inner != 1 or inner_wire != _BYTES:
                 continue
             name, feature = _entry(content, first, last)
-            if names is None or name in names:
-                features[name] = _feature(content, *feature)
+            if names is not None and name not in names:
+                continue
+            # A later entry of a map replaces an earlier one of the same kind.
+            if features and name in features and number != kinds[name]:
+                raise ExampleError(
+                    f"{name!r} is a feature of the context and a feature list"
+                )
+            kinds[name] = number
+            features[name] = read(content, *feature)
     return features
 
 
@@ -124,6 +136,23 @@ def _feature(content: bytes, start: int, stop: int) -> Any:
         elif number == _INT64_LIST:
             result = _integers(content, first, last)
     return result
+
+
+def _feature_list(content: bytes, start: int, stop: int) -> Any:
+    """The features of all steps, joined."""
+    steps = [
+        _feature(content, first, last)
+        for number, wire, first, last in _fields(content, start, stop)
+        if number == 1 and wire == _BYTES
+    ]
+    if not steps:
+        return np.zeros(0, np.float32)  # Of no known type.
+    if not all(isinstance(step, np.ndarray) for step in steps):
+        return steps
+    sizes = {len(step) for step in steps}
+    if len(sizes) > 1:
+        return steps
+    return np.concatenate(steps) if sizes == {1} else np.stack(steps)
 
 
 def _floats(content: bytes, start: int, stop: int) -> npt.NDArray[np.float32]:

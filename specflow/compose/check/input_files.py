@@ -18,6 +18,7 @@ _INPUTS: tuple[tuple[type[Config], str, str], ...] = (
     (NpzConfig, "train", "file"),
     (NpzConfig, "eval", "file"),
     (TextConfig, "root", "folder"),
+    (TextConfig, "tokenizer", "file"),
 )
 """(section, field, what it names)."""
 

@@ -1,6 +1,6 @@
 """Data sources that are imported when they are used."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
@@ -54,9 +54,10 @@ class WineConfig(HeldOutConfig):
 
 
 class TextConfig(Config):
-    """Text files as bytes, in windows for next-byte prediction.
+    """Text files as bytes, or as tokens of a tokenizer, in windows that predict the
+    next one.
 
-    features.tokens: int32[b,t]; labels: int32[b,t], the same window one byte later.
+    features.tokens: int32[b,t]; labels: int32[b,t], the same window one token later.
     """
 
     name: Literal["text"] = "text"
@@ -65,9 +66,12 @@ class TextConfig(Config):
     UTF-8. A file is a document, and so is a line of a `.jsonl` file."""
     column: str = "text"
     """Key of the text in a line of JSON."""
-    separator: int | None = Field(default=None, ge=0, le=255)
-    """Byte after each document of `files`, such as 0, which text does not have; null:
-    none."""
+    tokenizer: UserPath | None = None
+    """File of a trained tokenizer: a `tokenizer.json` of Hugging Face's tokenizers, or
+    a SentencePiece model; null: tokens are bytes."""
+    separator: Annotated[int, Field(ge=0)] | str | None = None
+    """Byte after each document of `files`, such as 0, which text does not have; with a
+    tokenizer the number or the name of a token, such as `</s>`; null: none."""
     split_by: Literal["random", "hash"] = "random"
     """Rule by which documents of `files` are held out: `random` draws them; `hash` goes
     by their content, so that a document stays in its split when others are added, and
@@ -79,7 +83,7 @@ class TextConfig(Config):
     """Glob of the files, at any depth below the root, as in `Path.rglob`: `**` matches
     any number of folders, including none."""
     length: PositiveInt = 128
-    """Length of a window, in bytes."""
+    """Length of a window, in bytes or tokens."""
     max_bytes: PositiveInt | None = 4_000_000
     """Total bytes to read below `root`, of files sampled by `split_seed`; null: every
     file."""
@@ -106,6 +110,13 @@ class TextConfig(Config):
                     expected = f"{'null' if default is None else default}: .files are "
                     expected += "empty, whose documents it concerns"
                     broken.append(Broken((key,), value, expected, ".files"))
+        if self.tokenizer is None and self.separator is not None:
+            is_byte = isinstance(self.separator, int) and self.separator < 256
+            if not is_byte:
+                expected = "a byte, from 0 to 255, as .tokenizer is null"
+                broken.append(
+                    Broken(("separator",), self.separator, expected, ".tokenizer")
+                )
         refuse("TextConfig", broken)
         return self
 

@@ -44,8 +44,8 @@ class TransformerConfig(Config):
     """Decoder-only transformer for small sequences."""
 
     name: Literal["transformer"] = "transformer"
-    vocabulary: PositiveInt = 256
-    """Vocabulary size; 256 for bytes."""
+    vocabulary: PositiveInt | None = 256
+    """Vocabulary size; 256 for bytes; null: that of the text, or of its tokenizer."""
     layers: PositiveInt = 4
     """Number of blocks: attention and a feed-forward layer each."""
     width: PositiveInt = 128

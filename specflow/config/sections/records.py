@@ -60,8 +60,8 @@ class FieldConfig(Config):
     shape: list[PositiveInt] | None = None
     """Shape of a row. A picture of another height and width is resized to it."""
     length: PositiveInt | None = None
-    """Length to which lists are padded, as `<field>.values` and `<field>.mask`; later
-    items are left out."""
+    """Length to which lists of numbers or vectors are padded, as `<field>.values` and
+    `<field>.mask`; later items are left out."""
     pad: float = 0.0
     """Number that pads a list."""
     missing: float | None = None

@@ -176,8 +176,12 @@ class TextColumnConfig(VocabularyColumnConfig):
     tokenizer: Literal["words", "blanks", "characters", "bytes"] = "words"
     """Tokens: runs of letters and digits, what blanks separate, characters, or bytes of
     UTF-8, which need no vocabulary."""
+    tokenizer_file: UserPath | None = None
+    """File of a trained tokenizer, in place of `tokenizer` and a vocabulary: a
+    `tokenizer.json` of Hugging Face's tokenizers, or a SentencePiece model; null:
+    none."""
     lowercase: bool = True
-    """Lower the texts first."""
+    """Lower the texts first, unless there is a tokenizer_file."""
     ngrams: PositiveInt = 1
     """Largest number of successive tokens that are one; all from 1 on are."""
     max_size: PositiveInt | None = 1_000
@@ -199,14 +203,21 @@ class TextColumnConfig(VocabularyColumnConfig):
     @model_validator(mode="after")
     def _tokens_suit(self) -> Self:
         broken = _broken_vocabulary(self)
-        if self.tokenizer == "bytes":
+        because, known = ".tokenizer", "null: .tokenizer=bytes has 256 tokens"
+        if self.tokenizer_file is not None:
+            because, known = ".tokenizer_file", "null: .tokenizer_file has its tokens"
+            if self.tokenizer != "words":
+                expected = "words, the default, as .tokenizer_file replaces it"
+                broken.append(Broken(("tokenizer",), self.tokenizer, expected, because))
+        if self.tokenizer == "bytes" or self.tokenizer_file is not None:
             for field in ("vocabulary", "vocabulary_file", "hash_buckets"):
                 if (value := getattr(self, field)) is not None:
-                    expected = "null: .tokenizer=bytes has 256 tokens"
-                    broken.append(Broken((field,), value, expected, ".tokenizer"))
+                    broken.append(Broken((field,), value, known, because))
             if self.ngrams > 1:
-                expected = "1, as .tokenizer=bytes"
-                broken.append(Broken(("ngrams",), self.ngrams, expected, ".tokenizer"))
+                expected = "1, as of .tokenizer=bytes"
+                if self.tokenizer_file is not None:
+                    expected = "1, as .tokenizer_file is no list of words"
+                broken.append(Broken(("ngrams",), self.ngrams, expected, because))
         refuse("TextColumnConfig", broken)
         return self
 

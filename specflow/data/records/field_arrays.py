@@ -38,7 +38,7 @@ class ArrayField:
     """`classes`: texts that are indices of `classes`."""
     dtype: np.dtype[Any]
     shape: tuple[int, ...] = ()
-    """Of a row; a list or a text has its length."""
+    """Of a row; a list or a text has its length, and then the shape of an item."""
     pad: float = 0.0
     missing: float | None = None
     classes: tuple[str, ...] | None = None
@@ -50,7 +50,7 @@ class ArrayField:
         """A `RowSpec` in place of each array."""
         row = RowSpec(self.shape, device_dtype(self.dtype))
         if self.kind in ("list", "bytes"):
-            return {"values": row, "mask": RowSpec(self.shape, np.dtype(np.bool_))}
+            return {"values": row, "mask": RowSpec(self.shape[:1], np.dtype(np.bool_))}
         return row
 
     def arrays(self, values: Any, problems: list[Problem]) -> Tree:
@@ -91,6 +91,11 @@ class ArrayField:
                 problems.append(Problem(row, shown, self._expected("numbers")))
                 rows.append(filler)
                 continue
+            if _is_nested(value):
+                shown = "has a list of texts, or of lists of several sizes"
+                problems.append(Problem(row, shown, self._expected("numbers")))
+                rows.append(filler)
+                continue
             array = np.asarray(value).reshape(-1)
             if array.size != size or array.dtype.kind not in "biuf":
                 problems.append(self._other_size(row, array))
@@ -100,8 +105,8 @@ class ArrayField:
         return self._cast(joined.reshape(len(rows), *self.shape), problems)
 
     def _padded(self, values: Any, problems: list[Problem]) -> Tree:
-        (length,) = self.shape
-        padded = np.full((len(values), length), self.pad).astype(self.dtype)
+        length, *item = self.shape
+        padded = np.full((len(values), *self.shape), self.pad).astype(self.dtype)
         mask = np.zeros((len(values), length), np.bool_)
         for row, value in enumerate(values):
             if value is None:  # A record without the field has an empty list.
@@ -116,11 +121,23 @@ class ArrayField:
                 shown = f"has {value[:20]!r}"
                 problems.append(Problem(row, shown, "a list of numbers"))
                 continue
+            elif _is_nested(value):
+                shown = "has a list of texts, or of lists of several sizes"
+                problems.append(Problem(row, shown, "a list of numbers"))
+                continue
             else:
-                array = np.asarray(value).reshape(-1)[:length]
+                array = np.asarray(value)
+                if not array.size:
+                    continue
+                if item and list(array.shape[1:]) != item:
+                    shown = f"has {list(array.shape)} numbers"
+                    expected = f"items of {item} numbers, in a list"
+                    problems.append(Problem(row, shown, expected))
+                    continue
+                array = array[:length] if item else array.reshape(-1)[:length]
                 array = self._cast(array, problems, row=row)
-            padded[row, : array.size] = array
-            mask[row, : array.size] = True
+            padded[row, : len(array)] = array
+            mask[row, : len(array)] = True
         return {"values": padded, "mask": mask}
 
     def _images(self, values: Any, problems: list[Problem]) -> npt.NDArray[Any]:
@@ -277,3 +294,10 @@ def _described(value: Any) -> str:
     if isinstance(value, str):
         return f"a text, {value[:20]!r}"
     return "numbers" if not isinstance(value, list) else "a list"
+
+
+def _is_nested(value: Any) -> bool:
+    """Returns whether a value is a list of something else than numbers."""
+    return isinstance(value, list) and any(
+        isinstance(item, bytes | str | np.ndarray) for item in value
+    )

@@ -1,6 +1,7 @@
 """Resolves fields to arrays: as declared, as the source says, or as records show."""
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -127,18 +128,39 @@ def _inferred(
             kind = "image" if is_picture else "text"
             fields[name] = RecordField(kind=kind, about="bytes")
         elif first is None or isinstance(first, list):
-            fields[name] = RecordField(kind="other", about="a list of bytes")
+            about = "a list of bytes"
+            if first and not all(isinstance(item, bytes | str) for item in first):
+                about = "lists of several sizes, one for each step"
+            fields[name] = RecordField(kind="other", about=about)
         else:
-            arrays = [np.asarray(value) for value in present]
-            sizes = {array.size for array in arrays}
-            shape = () if sizes == {1} else (arrays[0].size,)
-            fields[name] = RecordField(
-                kind="numbers" if len(sizes) == 1 else "list",
-                dtype=arrays[0].dtype,
-                shape=shape,
-                about=f"{arrays[0].dtype}, {min(sizes):,} to {max(sizes):,} a record",
-            )
+            fields[name] = _of_numbers([np.asarray(value) for value in present])
     return fields
+
+
+def _of_numbers(arrays: Sequence[Any]) -> RecordField:
+    """A field of numbers, of lists of them, or of lists of items of one size."""
+    # An empty list of steps has no type.
+    dtype = next((array.dtype for array in arrays if array.size), arrays[0].dtype)
+    items = {array.shape[1:] for array in arrays if array.ndim > 1 and array.size}
+    if not items:
+        sizes = {array.size for array in arrays}
+        return RecordField(
+            kind="numbers" if len(sizes) == 1 else "list",
+            dtype=dtype,
+            shape=() if sizes == {1} else (arrays[0].size,),
+            about=f"{dtype}, {min(sizes):,} to {max(sizes):,} a record",
+        )
+    counts = {len(array) for array in arrays}
+    steps = f"{dtype}, {min(counts):,} to {max(counts):,} items"
+    if len(items) > 1 or any(array.ndim < 2 and array.size for array in arrays):
+        return RecordField(kind="other", about=f"{steps} of several sizes")
+    (item,) = items
+    return RecordField(
+        kind="numbers" if len(counts) == 1 else "list",
+        dtype=dtype,
+        shape=(len(arrays[0]), *item),
+        about=f"{steps} of {math.prod(item):,} a record",
+    )
 
 
 def _resolved(
@@ -205,11 +227,12 @@ def _resolved(
             name=name,
             kind="list",
             dtype=dtype,
-            shape=(declared.length,),
+            shape=(declared.length, *field.shape[1:]),
             pad=declared.pad,
         )
     if field.kind == "list" and declared.shape is None:
-        longest = max((np.size(each) for each in sample if each is not None), default=1)
+        arrays = [np.atleast_1d(each) for each in sample if each is not None]
+        longest = max(map(len, arrays), default=1)
         return Diagnostic(
             key,
             f"{name} of {where} has lists of different lengths: {field.about}",

@@ -13,6 +13,7 @@ from specflow.columns import (
     ItemCounts,
     NumberColumn,
     SetColumn,
+    TokenizerFile,
     VectorColumn,
 )
 from specflow.columns.set_column import BYTES
@@ -261,9 +262,14 @@ def unfitted_set(
     Args:
         declared: its section.
         sources: its raw columns.
+
+    Raises:
+        ConfigError: the package of a tokenizer is not installed.
+        DataError: a file is no tokenizer.
     """
     fields = declared.model_dump()
-    identity = fields.get("identity")
+    file = _tokenizer_file(declared)
+    identity = fields.get("identity") if file is None else file.size
     # Every text has an index, so that a row without one has no item.
     items = CategoryColumn(
         buckets=0 if identity else 1,
@@ -272,7 +278,17 @@ def unfitted_set(
         missing_texts=tuple(fields.get("missing_texts", ())),
     )
     settings = {name: fields[name] for name in _OF_SETS if name in fields}
-    return SetColumn(items=items, sources=tuple(sources), **settings)
+    return SetColumn(items=items, sources=tuple(sources), file=file, **settings)
+
+
+def _tokenizer_file(
+    declared: SetColumnConfig | TextColumnConfig,
+) -> TokenizerFile | None:
+    """The trained tokenizer of a text; None without one."""
+    path = getattr(declared, "tokenizer_file", None)
+    if path is None:
+        return None
+    return TokenizerFile.read(path, key="data.columns, tokenizer_file")
 
 
 def item_counts(
@@ -322,12 +338,16 @@ def fit_set(
     items = {name: fields[name] for name in _OF_ITEMS if name in fields}
     if fields.get("tokenizer") == "bytes":
         items |= {"identity": BYTES, "oov_buckets": 0}
+    file = _tokenizer_file(declared)
+    if file is not None:
+        items |= {"identity": file.size, "oov_buckets": 0, "vocabulary": None}
     settings = {name: fields[name] for name in _OF_SETS if name in fields}
     return SetColumn.fit(
         counts,
         max_length=declared.max_length,
         items=items,
         sources=tuple(sources),
+        file=file,
         **settings,
     )
 

@@ -8,13 +8,14 @@ from typing import Any, get_args
 from pydantic import TypeAdapter, ValidationError
 
 from specflow.config.base import Component
+from specflow.config.experiment import ExperimentConfig
 from specflow.config.kinds import Kinds
 from specflow.config.sections.optimizer import (
     OptimizerConfig,
     ScheduleConfig,
     WarmupConfig,
 )
-from specflow.diagnostics.errors import ConfigError
+from specflow.diagnostics.errors import ConfigError, SpecflowError
 from specflow.runtime.plain_tree import settings
 
 __all__ = ["Change", "changes", "is_free"]
@@ -83,7 +84,9 @@ def changes(
     ...         {"seed": 1, "loop": {"log_every": 9}})
     [Change(key='seed', old='0', new='1')]
 
-    An empty mapping is no value of its own where the other config has keys in it:
+    A key that the older config lacks, as that of a run of an earlier version does, is
+    no change where its value is the default. An empty mapping is no value of its own
+    where the other config has keys in it:
 
     >>> changes({"data": {"columns": {}}}, {"data": {"columns": {"age": "number"}}})
     [Change(key='data.columns.age', old='absent', new='number')]
@@ -92,18 +95,31 @@ def changes(
         {".".join(path): value for path, value in settings(config)}
         for config in (old, new)
     )
+    written = before
+    if after.keys() - before.keys():
+        before = _with_defaults(old) | before
     depends_on_steps = any(
         _follows_train_steps(config.get("optimizer")) for config in (old, new)
     )
     return [
-        Change(key, _text(before.get(key, _ABSENT)), _text(after.get(key, _ABSENT)))
-        for key in before | after
+        Change(key, _text(written.get(key, _ABSENT)), _text(after.get(key, _ABSENT)))
+        for key in written | after
         if before.get(key, _ABSENT) != after.get(key, _ABSENT)
         and (not is_free(key) or (depends_on_steps and key in _ENDS))
         and not _is_same_path(before.get(key), after.get(key), folders)
         and not _is_filled(key, before, after)
         and not _is_filled(key, after, before)
     ]
+
+
+def _with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Key -> value of a config with defaults; empty where it is no valid one now."""
+    try:
+        filled = ExperimentConfig.model_validate(config)
+    except (ValidationError, SpecflowError):
+        return {}  # Of another version, or of a plugin that is not installed.
+    plain = filled.model_dump(mode="json", by_alias=True)
+    return {".".join(path): value for path, value in settings(plain)}
 
 
 def is_free(key: str) -> bool:

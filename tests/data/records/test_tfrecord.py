@@ -121,11 +121,6 @@ def test_unpacked_lists_are_lists_too():
     assert parsed_example(content)["n"].tolist() == [1, 300]
 
 
-def test_a_sequence_example_says_that_it_is_one():
-    with pytest.raises(ExampleError, match="SequenceExample"):
-        parsed_example(as_example({"x": 1}) + b"\x12\x00")
-
-
 @pytest.fixture
 def rows():
     random = np.random.default_rng(0)
