@@ -8,6 +8,7 @@ from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
 from specflow.config.base import Config, Target
 from specflow.config.broken_rules import Broken, refuse
+from specflow.config.feature_paths import misspelled_features
 from specflow.config.kinds import name_of
 from specflow.config.sections.data import DataConfig
 from specflow.config.sections.loop import LoopConfig, end_of, never_profiled
@@ -153,6 +154,10 @@ def _window_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
         )
 
 
+def _feature_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
+    yield from misspelled_features(config.spec, config.data)
+
+
 def _output_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
     checkpoint, exporters = config.output.checkpoint, config.output.exporters
     yield from _criterion_diagnostics(
@@ -256,6 +261,7 @@ SPANNING_RULES: tuple[Callable[[ExperimentConfig], Iterator[BrokenRule]], ...] =
     _batch_diagnostics,
     _schedule_diagnostics,
     _window_diagnostics,
+    _feature_diagnostics,
     _output_diagnostics,
     _never_best_diagnostics,
     _early_stopping_diagnostics,

@@ -81,6 +81,7 @@ CHOICES = {
     "output.on_change": ("refuze", "refuse"),
     "mesh.cpu": ("tunned", "tuned"),
 }
+KNOWN_FEATURES = ("digits", "text", "images")
 NEVER_NULL = (
     *("seed", "name", "loop.batch_size", "loop.eval_batch_size"),
     *("optimizer.lr", "optimizer.schedule", "optimizer.b1", "optimizer.no_decay"),
@@ -277,7 +278,10 @@ def _key_paths(rng: random.Random, tree: Mapping[str, Any]) -> Iterator[Edit]:
             continue
         wrong = misspell(rng, root)
         yield Edit("key path", path, f"{wrong}.{rest}" if rest else wrong)
-        if root in ("predictions", "losses"):
+        # Features of these data are known without reading them; every letter is one
+        # slip away from x.
+        knows = _get(tree, "data.name") in KNOWN_FEATURES and len(rest) > 1
+        if root in ("predictions", "losses") or (root == "features" and knows):
             name = misspell(rng, rest)
             yield Edit("key path", path, f"{root}.{name}", near=str(value))
         if root != "features":

@@ -1,6 +1,6 @@
 """`data`: the train and eval sources of an experiment."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt
 
@@ -41,6 +41,7 @@ class DigitsConfig(HeldOutConfig):
     """
 
     name: Literal["digits"] = "digits"
+    feature_names: ClassVar[tuple[str, ...]] = ("image",)
 
 
 DataConfig = by_name(

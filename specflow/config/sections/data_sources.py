@@ -1,6 +1,6 @@
 """Data sources that are imported when they are used."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
@@ -27,6 +27,7 @@ class DiabetesConfig(HeldOutConfig):
     """
 
     name: Literal["diabetes"] = "diabetes"
+    feature_names: ClassVar[tuple[str, ...]] = ("x",)
     standardize: bool = True
     """Standardize features to mean 0 and variance 1, by the training rows."""
 
@@ -38,6 +39,7 @@ class BreastCancerConfig(HeldOutConfig):
     """
 
     name: Literal["breast_cancer"] = "breast_cancer"
+    feature_names: ClassVar[tuple[str, ...]] = ("x",)
     standardize: bool = True
     """Standardize features to mean 0 and variance 1, by the training rows."""
 
@@ -49,6 +51,7 @@ class WineConfig(HeldOutConfig):
     """
 
     name: Literal["wine"] = "wine"
+    feature_names: ClassVar[tuple[str, ...]] = ("x",)
     standardize: bool = True
     """Standardize features to mean 0 and variance 1, by the training rows."""
 
@@ -61,6 +64,7 @@ class TextConfig(Config):
     """
 
     name: Literal["text"] = "text"
+    feature_names: ClassVar[tuple[str, ...]] = ("tokens",)
     files: Paths = []
     """Files or globs of your own, in place of `root` and `pattern`, read whole and in
     UTF-8. A file is a document, and so is a line of a `.jsonl` file."""

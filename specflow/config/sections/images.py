@@ -1,6 +1,6 @@
 """`data=images`: a folder with a folder of images for each class."""
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeInt, model_validator
 
@@ -32,6 +32,7 @@ class ImagesConfig(ImageFieldsConfig, RowsConfig):
     """
 
     name: Literal["images"] = "images"
+    feature_names: ClassVar[tuple[str, ...]] = (_IMAGE,)
     root: UserPath
     """Folder with a folder of images for each class. `predict` needs no classes."""
     eval_root: UserPath | None = None
