@@ -280,6 +280,8 @@ def test_explain_answers_alike(key, meant, lines, capsys):
         ("loop.batch_size=16,32", None),
         ("model.hidden=(64,32)", "model.hidden=[64,32]"),
         ("model.hidden=[64;32]", "model.hidden=[64,32]"),
+        ("model.hidden=[64 32]", "[64,32]"),
+        ("model.hidden=[a b]", None),
         ("loop.eval_every=sometimes", None),
         ("loop.eval_every=numbers", None),
     ],

@@ -1,6 +1,7 @@
 """Validation of a plain tree as an experiment, with all problems at once."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import islice
 from typing import Any
@@ -151,6 +152,7 @@ def _problems(
 
 def _with_meant_value(diagnostic: Diagnostic, tree: dict[str, Any]) -> Diagnostic:
     """Adds to a wrong value the one that was meant, if that one is valid."""
+    diagnostic, text = _list_of_one_text(diagnostic, tree)
     path = tuple(diagnostic.where.split("."))
     is_name = diagnostic.code == "unknown-name" and path[-1] == "name"
     of_value = diagnostic.code in _OF_VALUES and not is_name
@@ -166,12 +168,29 @@ def _with_meant_value(diagnostic: Diagnostic, tree: dict[str, Any]) -> Diagnosti
         paths = (follow(detail["loc"], tree)[0] for detail in details)
         return not any(found[: len(path)] == path for found in paths)
 
-    meant = meant_value(value, is_valid, declared_tensors(tree))
+    meant = meant_value(text or value, is_valid, declared_tensors(tree))
     if meant is ABSENT:
         return diagnostic
     written = meant if isinstance(meant, str) else shown(meant)
     hint = f"{did_you_mean(written)} {diagnostic.hint}".strip()
     return dataclasses.replace(diagnostic, hint=hint)
+
+
+def _list_of_one_text(
+    diagnostic: Diagnostic, tree: dict[str, Any]
+) -> tuple[Diagnostic, str]:
+    """Returns the report of the list, if it has no commas, and the list as text."""
+    where, _, place = diagnostic.where.rpartition(".")
+    try:
+        items = _get(tree, where.split(".")) if place == "0" else None
+    except (LookupError, TypeError, ValueError):
+        return diagnostic, ""
+    match items:
+        case [str(text)] if re.fullmatch(r"[-+\d.e]+(\s+[-+\d.e]+)+", text):
+            problem = f"got {shown(items)}, a list of one text"
+            listed = dataclasses.replace(diagnostic, where=where, problem=problem)
+            return listed, f"[{text}]"
+    return diagnostic, ""
 
 
 def _get(tree: Any, path: Sequence[str]) -> Any:
