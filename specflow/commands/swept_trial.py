@@ -8,23 +8,32 @@ import numpy as np
 
 from specflow.config.base import Config
 from specflow.config.experiment import ExperimentConfig
-from specflow.data import ArraySource, Data, ImageSource, TableSource, build_data
+from specflow.data import (
+    ArraySource,
+    Data,
+    ImageSource,
+    RecordSource,
+    TableSource,
+    build_data,
+)
+from specflow.data.other_augmentation import with_other_augmentation
 from specflow.estimator import Estimator
 from specflow.loop import MetricsCallback
 
 __all__ = ["Pruning", "SharedParts", "SweptTrial"]
 
 
-_STATELESS = (ArraySource, TableSource, ImageSource)
+_STATELESS = (ArraySource, TableSource, ImageSource, RecordSource)
 """Sources whose rows are the same in every read; streamed ones have other types."""
 
 
 class SharedParts:
     """Data, traces and executables of the last trial, for the next one.
 
-    Only rows in memory, and images in memory or in files of their own, are shared: they
-    do not change when they are read. What a user's function returned is not, as it may
-    have a state.
+    Only rows in memory, images in memory or in files of their own, and records are
+    shared: they do not change when they are read. Where trials differ in the
+    augmentation of images, these are decoded once. What a user's function returned is
+    not shared, as it may have a state.
     """
 
     def __init__(self) -> None:
@@ -40,6 +49,12 @@ class SharedParts:
         """Returns the data of a section; see `build_data`."""
         if self._last is not None and self._last[0] == section:
             return self._last[1]
+        if self._last is not None:
+            built, data = self._last
+            other = with_other_augmentation(data, built, section)
+            if other is not None:
+                self._last = section, other
+                return other
         data = build_data(section)
         sources = (data.train, *data.evaluated().values())
         if all(type(source) in _STATELESS for source in sources):

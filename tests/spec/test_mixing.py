@@ -7,16 +7,18 @@ import optax
 import pytest
 import scipy.special
 import scipy.stats
-from flax import nnx
+from flax import linen, nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import specflow as sf
+from specflow.compose import compose
+from specflow.config.base import Target
 from specflow.config.sections.mesh import AxesConfig, MeshConfig
 from specflow.config.sections.mixing import MixConfig
 from specflow.config.sections.spec import DeclaredSpecConfig
-from specflow.diagnostics.errors import SpecError
+from specflow.diagnostics.errors import ConfigError, SpecError
 from specflow.spec import build_model_fn
 from specflow.spec.mixing import Mixture, mixed_rows, with_mix_stream
 
@@ -254,3 +256,16 @@ def test_features_that_cannot_be_mixed(config, features, message):
     paths = config.of or ["features.x"]
     with pytest.raises(SpecError, match=message):
         mixed_rows(config, paths, {"features": features}, jax.random.key(0))
+
+
+def test_a_linen_model_that_mixes_is_refused():
+    config = compose(["experiment=digits_mlp", "spec.mix={mixup: 1.0}"]).config
+    target = Target.model_validate({"_target_": "mine.Net"})
+    target.bind(lambda: linen.Dense(10))
+    with pytest.raises(ConfigError) as caught:
+        sf.Estimator.from_config(config.model_copy(update={"model": target}))
+    (diagnostic,) = caught.value.diagnostics
+    assert str(diagnostic) == (
+        "spec.mix: needs a random stream, and the model is a Dense. Expected a model "
+        "of flax.nnx."
+    )

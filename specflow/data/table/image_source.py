@@ -1,5 +1,6 @@
 """Rows of a table with columns of images: decoded, augmented and scaled."""
 
+import copy
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -174,6 +175,12 @@ class ImageSource:
     def is_held(self) -> bool:
         """All images are decoded and in memory."""
         return isinstance(self._source, PixelSource) and self._source.is_held
+
+    def with_augment(self, augment: Mapping[str, AugmentConfig]) -> "ImageSource":
+        """The same rows with other changes in training."""
+        other = copy.copy(self)
+        other._augment = augment
+        return other
 
     @property
     def augments(self) -> bool:
