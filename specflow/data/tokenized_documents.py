@@ -84,7 +84,7 @@ def _documents(
     dtype: np.dtype[Any],
 ) -> Iterator[list[Tokens]]:
     """Yields the parts of each document."""
-    progress = ReadProgress("tokenizing documents", len(contents))
+    progress = ReadProgress("tokenizing", len(contents), unit="documents")
     first = 0
     while first < len(contents):
         # Many short documents at once, in the threads of the package.

@@ -25,6 +25,8 @@ __all__ = ["serialized_example", "write_examples"]
 
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3
 _MASK = 0xA282EAD8
+_FEW = 16
+"""Integers up to which NumPy is slower."""
 
 
 def write_examples(
@@ -107,7 +109,9 @@ def _feature(name: str, value: Any) -> bytes:
     if array.dtype.kind in "biu":
         if array.dtype.kind == "u" and array.size and array.max() > 2**63 - 1:
             raise ValueError(f"{name} has {array.max()}, which no int64 holds")
-        packed = _varints(array.reshape(-1).astype(np.int64))
+        flat = array.reshape(-1).astype(np.int64)
+        few = flat.size <= _FEW
+        packed = b"".join(map(_varint, flat.tolist())) if few else _varints(flat)
         return _message(_INT64_LIST, _message(1, packed))
     if array.dtype.kind == "f":
         if not array.size:
@@ -128,6 +132,7 @@ def _message(number: int, content: bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
+    value &= 0xFFFF_FFFF_FFFF_FFFF  # A negative number in two's complement.
     octets = bytearray()
     while value > 0x7F:
         octets.append(value & 0x7F | 0x80)

@@ -93,7 +93,7 @@ class Pictures:
                 return hashlib.file_digest(file, "sha256").digest()
 
         whole, marks = hashlib.sha256(), []
-        progress = ReadProgress("digests of pictures", len(self.files))
+        progress = ReadProgress("digests of pictures", len(self.files), unit="files")
         items = list(self.files.items())
         for (name, _), each in zip(items, in_threads(digest, items), strict=True):
             whole.update(name.encode("utf-8", "surrogateescape") + b"\0" + each)

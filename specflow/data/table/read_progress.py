@@ -9,15 +9,16 @@ _EVERY_S = 5.0
 
 
 class ReadProgress:
-    """Prints how many rows are read, every five seconds.
+    """Prints how much is read, every five seconds.
 
     Args:
         doing: present participle and noun, such as `fitting columns`.
         rows: number of rows of the pass.
+        unit: plural noun of what is counted.
     """
 
-    def __init__(self, doing: str, rows: int):
-        self._doing, self._rows = doing, max(1, rows)
+    def __init__(self, doing: str, rows: int, *, unit: str = "rows"):
+        self._doing, self._rows, self._unit = doing, max(1, rows), unit
         self._done = 0
         self._start = self._last = time.monotonic()
 
@@ -28,7 +29,7 @@ class ReadProgress:
         if now - self._last < _EVERY_S:
             return
         self._last = now
-        share = f"{self._done:,} of {self._rows:,} rows"
+        share = f"{self._done:,} of {self._rows:,} {self._unit}"
         print(
             f"data: {self._doing}, {share} ({100 * self._done // self._rows} %), "
             f"{now - self._start:.0f} s",

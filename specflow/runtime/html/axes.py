@@ -9,6 +9,8 @@ __all__ = ["LOG_RATIO", "Axis", "axis_of", "choice_axis", "number_label"]
 
 LOG_RATIO = 20
 """Ratio of the largest to the smallest value from which a scale is logarithmic."""
+_LEAST = 1e-140
+"""Smallest value of a logarithmic scale; the largest is its inverse."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +105,9 @@ def axis_of(
     every = [*values] or [0.0, 1.0]
     low, high = min(every), max(every)
     whole = all(float(value).is_integer() for value in every)
-    if may_be_log and low > 0 and high / low >= LOG_RATIO:
+    # Not where the room at an end would be no number.
+    has_room = _LEAST < low and high < 1 / _LEAST
+    if may_be_log and has_room and high / low >= LOG_RATIO:
         factor = (high / low) ** pad
         return Axis(low / factor, high * factor, start, end, is_log=True)
     room = (high - low) * pad or abs(low) * pad or 1.0
