@@ -278,6 +278,8 @@ def test_explain_answers_alike(key, meant, lines, capsys):
         ("output.checkpoint.every='2 hours'", "2h"),
         ("optimizer.lr=0,001", "optimizer.lr=0.001"),
         ("loop.batch_size=16,32", None),
+        ("optimizer.lr='1,5'", "1.5"),
+        ("optimizer.lr='1,000'", None),
         ("model.hidden=(64,32)", "model.hidden=[64,32]"),
         ("model.hidden=[64;32]", "model.hidden=[64,32]"),
         ("model.hidden=[64 32]", "[64,32]"),

@@ -112,7 +112,7 @@ def _problems(
     # Every try validates again, which a tree with thousands of errors does not bear.
     tries = _MOST_HINTS if count == len(details) else 0
     diagnostics = [
-        _with_meant_value(diagnostic, folded) if place < tries else diagnostic
+        _with_meant_value(diagnostic, folded, origins) if place < tries else diagnostic
         for place, diagnostic in enumerate(_without_repeats(diagnostics))
     ]
     sections = meant_sections(details, folded)
@@ -141,7 +141,7 @@ def _problems(
     for diagnostic in inside:
         if diagnostic.where not in reported:
             if len(diagnostics) < tries:
-                diagnostic = _with_meant_value(diagnostic, meant)
+                diagnostic = _with_meant_value(diagnostic, meant, as_meant)
             diagnostics.append(diagnostic)
             reported.add(diagnostic.where)
     if count > len(details):
@@ -150,9 +150,11 @@ def _problems(
     return diagnostics
 
 
-def _with_meant_value(diagnostic: Diagnostic, tree: dict[str, Any]) -> Diagnostic:
+def _with_meant_value(
+    diagnostic: Diagnostic, tree: dict[str, Any], origins: Origins
+) -> Diagnostic:
     """Adds to a wrong value the one that was meant, if that one is valid."""
-    diagnostic, text = _list_of_one_text(diagnostic, tree)
+    diagnostic, text = _list_of_one_text(diagnostic, tree, origins)
     path = tuple(diagnostic.where.split("."))
     is_name = diagnostic.code == "unknown-name" and path[-1] == "name"
     of_value = diagnostic.code in _OF_VALUES and not is_name
@@ -177,7 +179,7 @@ def _with_meant_value(diagnostic: Diagnostic, tree: dict[str, Any]) -> Diagnosti
 
 
 def _list_of_one_text(
-    diagnostic: Diagnostic, tree: dict[str, Any]
+    diagnostic: Diagnostic, tree: dict[str, Any], origins: Origins
 ) -> tuple[Diagnostic, str]:
     """Returns the report of the list, if it has no commas, and the list as text."""
     where, _, place = diagnostic.where.rpartition(".")
@@ -188,8 +190,10 @@ def _list_of_one_text(
     match items:
         case [str(text)] if re.fullmatch(r"[-+\d.e]+(\s+[-+\d.e]+)+", text):
             problem = f"got {shown(items)}, a list of one text"
-            listed = dataclasses.replace(diagnostic, where=where, problem=problem)
-            return listed, f"[{text}]"
+            found = origins.nearest(tuple(where.split(".")))
+            origin = found.exact if found else ""
+            changes = {"where": where, "problem": problem, "origin": origin}
+            return dataclasses.replace(diagnostic, **changes), f"[{text}]"
     return diagnostic, ""
 
 

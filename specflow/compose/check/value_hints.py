@@ -124,7 +124,7 @@ def _of_text(text: str) -> Iterator[Any]:
     for tail in _TAILS:
         if (short := re.sub(tail, "", bare)) != bare:
             yield from _read(short)
-    if re.fullmatch(r"[-+]?0,\d+", bare):
+    if re.fullmatch(r"[-+]?(0,\d+|\d+,\d\d?)", bare):  # 1,000 may be a thousand.
         yield from _read(bare.replace(",", "."))
     if found := re.fullmatch(r"([-+]?\d[\d_]*(?:\.\d*)?)\s*%", bare):
         yield float(found[1]) / 100
