@@ -6,6 +6,7 @@ from unittest.mock import patch
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 
+import hypothesis
 import jax
 import pytest
 from jax.lib import __version__ as jaxlib_version
@@ -32,6 +33,13 @@ if flags:
     given = os.environ.get("XLA_FLAGS", "")
     with patch.dict(os.environ, XLA_FLAGS=f"{given} {QUICKLY['XLA_FLAGS']}"):
         jax.devices()  # Reads them, once.
+
+
+# The first example compiles, and a machine may be busy.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tests")
 
 
 def pytest_addoption(parser):

@@ -97,7 +97,6 @@ def test_a_constant_column_becomes_zero():
         assert column.apply(np.array([0.1, 1.1])).tolist() == [[0.0], [1.0]]
 
 
-@hypothesis.settings(deadline=None)
 @hypothesis.given(NUMBERS, st.randoms(use_true_random=False))
 def test_the_order_of_rows_changes_no_bit_of_a_fit(numbers, random):
     values = np.array([*numbers, math.nan])
@@ -110,7 +109,6 @@ def test_the_order_of_rows_changes_no_bit_of_a_fit(numbers, random):
         assert fits[0] == fits[1]
 
 
-@hypothesis.settings(deadline=None)
 @hypothesis.given(NUMBERS)
 def test_a_fit_survives_json(numbers):
     column = NumberColumn.fit(np.array(numbers), clip=(-1e6, None), quantiles=3)

@@ -23,7 +23,6 @@ SETTINGS = [
 ]
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(ANY, NEAR), max_size=60))
 def test_partials_have_the_exact_sum_of_the_numbers(numbers):
     exact = sum(map(fractions.Fraction, numbers), fractions.Fraction())
@@ -45,7 +44,7 @@ def test_sums_of_many_numbers_are_those_of_fsum():
             assert math.fsum(exact_partials(numbers, bound)) == math.fsum(numbers)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(ANY, min_size=1, max_size=40), st.integers(2, 6))
 def test_quantiles_are_those_of_numpy(numbers, count):
     probabilities = np.linspace(0.0, 1.0, count + 1)
@@ -60,7 +59,7 @@ def test_quantiles_are_those_of_numpy(numbers, count):
 
 
 @pytest.mark.parametrize("declared", SETTINGS)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.lists(st.one_of(NEAR, st.just(math.nan)), min_size=1, max_size=40),
     st.integers(5, 20),

@@ -125,7 +125,7 @@ def test_a_key_of_a_section_of_hydra_that_is_null_is_answered():
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.text(st.sampled_from("aemo_.:=/@~+-'\"{}[]()$?*!&|><% ,#\n\t\\0é"))

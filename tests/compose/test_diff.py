@@ -126,7 +126,7 @@ CHANGES = st.sampled_from(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.sampled_from(EXPERIMENTS), st.lists(CHANGES, unique=True, max_size=3))
 def test_diff_is_empty_only_for_equal_experiments(name, changes):
     one, other = f"experiment={name}", " ".join([f"experiment={name}", *changes])

@@ -253,7 +253,7 @@ SCALARS = st.sampled_from(
 VALUES = SCALARS | st.lists(SCALARS, max_size=3)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_the_schema_accepts_what_pydantic_accepts(data):
     """Composed experiments with some values changed, some keys left out."""
@@ -300,7 +300,7 @@ def fields():
 FIELDS = dict(fields())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.sampled_from(sorted(FIELDS)), VALUES)
 def test_a_field_accepts_the_same_values_in_both(name, value):
     """But for texts, which may be replaced, and 2.0, an integer to JSON Schema."""

@@ -191,7 +191,7 @@ def holds(found, value):
     return all(holds(found.get(key, ABSENT), inner) for key, inner in value.items())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.dictionaries(NAMES, VALUES), st.lists(st.tuples(PATHS, VALUES), max_size=3))
 def test_overrides_merge_as_those_of_omegaconf(tree, overrides):
     """Ground truth: `OmegaConf.update(..., merge=True)`, which Hydra applies.

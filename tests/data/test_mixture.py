@@ -92,7 +92,7 @@ def test_weights_without_a_small_common_denominator_are_off_by_one_in_a_million(
         )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.integers(1, 30), min_size=1, max_size=4),
     st.data(),
@@ -131,7 +131,7 @@ def test_processes_and_chunks_change_no_row(numbers, share, processes, step):
     np.testing.assert_array_equal(np.concatenate(one_by_one), whole)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     weights, st.integers(0, 30), st.integers(1, 7), st.integers(1, 7), st.integers(1, 5)
 )
@@ -163,7 +163,7 @@ def test_a_run_resumes_inside_an_epoch_with_the_rows_that_follow(
     np.testing.assert_array_equal(seen[: 3 * after], whole[steps * before :])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(weights, st.integers(0, 60), st.data())
 def test_changed_weights_continue_each_part_behind_the_rows_that_it_gave(
     numbers, seen, data

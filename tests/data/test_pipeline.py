@@ -37,7 +37,7 @@ def _labels_by_step(chunks, count):
     return found
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     steps=st.integers(1, 7), start=st.integers(0, 40), block_bytes=st.integers(1, 900)
 )

@@ -1,7 +1,7 @@
 """Laws of the orders of rows: each epoch a permutation, the same from anywhere."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from specflow.data.row_order import BlockOrder, FullOrder
@@ -11,7 +11,6 @@ WINDOWS = st.integers(1, 30)
 SEEDS = st.one_of(st.integers(0, 9), st.integers(2**32, 2**40))
 
 
-@settings(deadline=None)
 @given(SIZES, WINDOWS, SEEDS, st.integers(0, 3), st.booleans())
 def test_every_epoch_is_a_permutation_of_all_rows(sizes, window, seed, epoch, shuffle):
     order = BlockOrder(sizes, window, seed, shuffle=shuffle)
@@ -21,7 +20,6 @@ def test_every_epoch_is_a_permutation_of_all_rows(sizes, window, seed, epoch, sh
         assert rows.tolist() == sorted(rows)
 
 
-@settings(deadline=None)
 @given(SIZES, WINDOWS, SEEDS, st.integers(0, 80), st.integers(0, 80))
 def test_any_part_is_that_of_the_whole_epoch(sizes, window, seed, start, stop):
     whole = BlockOrder(sizes, window, seed).rows(1, 0, sum(sizes))
@@ -29,7 +27,6 @@ def test_any_part_is_that_of_the_whole_epoch(sizes, window, seed, start, stop):
     assert part.tolist() == whole[start:stop].tolist()
 
 
-@settings(deadline=None)
 @given(SIZES, WINDOWS, SEEDS)
 def test_windows_have_whole_blocks_and_no_more_rows_than_fit(sizes, window, seed):
     order = BlockOrder(sizes, window, seed)

@@ -26,7 +26,7 @@ def counted(function, *args, again=True):
     return count_flops(jax.make_jaxpr(function)(*args), again=again)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.integers(1, 5), min_size=5, max_size=5))
 def test_a_matrix_product_counts_two_operations_per_multiplication(sizes):
     b, m, k, n, g = sizes

@@ -79,7 +79,7 @@ def test_integers_and_empty_sets_are_finite():
     assert decision({})
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(st.sampled_from([(2,), (3, 2)]), st.sampled_from(["f4", "i4", "f2"])),

@@ -74,7 +74,7 @@ def pools(draw):
     return shape, {"window": window, "strides": strides, "padding": padding}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     pools(),
     st.sampled_from(DTYPES),

@@ -152,7 +152,7 @@ def test_rows_that_are_equal_by_chance_are_no_leak():
     assert checked(rare[0], rare[0])["leakage"].severity == "error"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     rows=st.lists(
         st.tuples(st.sampled_from("abc"), st.sampled_from([0.0, -0.0, 1.5, np.nan])),
@@ -211,7 +211,7 @@ def test_the_score_of_a_category_is_that_of_its_most_frequent_class():
     assert found == pytest.approx(expected, rel=1e-12)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(values=st.lists(st.integers(-9, 9), min_size=2, max_size=30))
 def test_order_compares_neighbours_with_all_pairs(values):
     numbers = np.array(values, np.float64)

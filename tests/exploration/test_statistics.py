@@ -27,7 +27,7 @@ def of_numbers(values):
     return found.columns[0]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(values=st.lists(FLOATS | st.just(float("nan")), min_size=1, max_size=40))
 def test_statistics_of_numbers_are_those_of_numpy(values):
     column = of_numbers(values)

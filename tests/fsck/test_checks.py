@@ -40,7 +40,7 @@ def record(data: bytes) -> bytes:
     return Kept.content
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.binary(max_size=40))
 def test_checksums_are_those_of_the_writer(data):
     from tensorboardX.record_writer import masked_crc32c
@@ -48,7 +48,7 @@ def test_checksums_are_those_of_the_writer(data):
     assert masked_crc(data) == masked_crc32c(data)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.binary(max_size=20), min_size=1, max_size=4), st.data())
 def test_a_torn_event_file_keeps_its_complete_records(tmp_path_factory, parts, draw):
     records = [record(part) for part in parts]

@@ -233,7 +233,7 @@ def test_batches_of_every_size_give_the_metric_of_all_rows(name, weights):
         assert _bits(_merge(pieces)) == whole, f"batches of {size}"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(cases())
 def test_splitting_anywhere_gives_the_metric_of_all_rows(case):
     member, rows, n, cuts, _ = case
@@ -241,7 +241,7 @@ def test_splitting_anywhere_gives_the_metric_of_all_rows(case):
     assert _bits(_merge(pieces)) == _bits(member.state(rows))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(cases())
 def test_the_order_of_merging_and_of_rows_does_not_matter(case):
     member, rows, n, cuts, seed = case
@@ -252,7 +252,7 @@ def test_the_order_of_merging_and_of_rows_does_not_matter(case):
     assert _bits(member.state(_take(rows, rng.permutation(n)))) == whole
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(cases())
 def test_merge_is_associative(case):
     member, rows, n, cuts, _ = case
@@ -262,7 +262,7 @@ def test_merge_is_associative(case):
     assert _bits(a.merge(b).merge(c)) == _bits(a.merge(b.merge(c)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(cases())
 def test_a_state_without_rows_adds_nothing(case):
     member, rows, *_ = case
@@ -273,7 +273,7 @@ def test_a_state_without_rows_adds_nothing(case):
         assert _bits(empty.merge(empty)) == _bits(empty)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(cases())
 def test_merging_leaves_both_states_as_they_were(case):
     member, rows, n, cuts, _ = case
@@ -300,7 +300,7 @@ def test_a_row_of_weight_zero_has_no_effect(name):
     assert _bits(member.state(masked)) == _bits(member.state(rows))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.sampled_from([1.0, 1e308, -1e308, 5e-324, np.inf, -np.inf, np.nan])),
     st.integers(0, 2**32 - 1),

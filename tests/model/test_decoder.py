@@ -189,7 +189,7 @@ def jitted():
     return jax.jit(lambda tokens: model.merge(params, model_state, train=False)(tokens))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     place=st.integers(1, 7),
     later=st.lists(st.integers(0, 12), min_size=8, max_size=8),
@@ -200,7 +200,7 @@ def test_no_token_sees_a_later_one(place, later):
     np.testing.assert_array_equal(one[:, :place], two[:, :place])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     places=st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(0, 20)),
     base=st.sampled_from([100.0, 10_000.0, 500_000.0]),

@@ -114,7 +114,7 @@ def test_cnn_without_a_dense_layer():
     assert model(jnp.ones((2, 4, 4, 1))).shape == (2, 3)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     hnp.arrays(
         np.float32,
@@ -179,7 +179,7 @@ def test_a_transformer_block_computes_what_it_says():
     )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(a=st.integers(0, 4), b=st.integers(0, 4), shift=st.integers(0, 4))
 def test_rotated_products_depend_on_the_distance_alone(a, b, shift):
     q, k = np.random.default_rng(0).normal(size=(2, 6)).astype(np.float32)

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from specflow.diagnostics.errors import ConfigError
@@ -13,7 +13,6 @@ from specflow.optimizer import averaged, track_average
 PATHS = st.lists(st.floats(-3, 3, width=32), min_size=1, max_size=12)
 
 
-@settings(deadline=None)  # The first example compiles.
 @given(gradients=PATHS, decay=st.sampled_from([0.0, 0.5, 0.99]), warm_up=st.booleans())
 def test_averages_follow_the_rule_of_exponential_moving_average(
     gradients, decay, warm_up

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from specflow.config.base import Target
@@ -164,7 +164,6 @@ def formula(config, *, lr, train_steps, step):
     return lr * (config.final + (1 - config.final) * left)
 
 
-@settings(deadline=None)
 @given(
     member=st.sampled_from([CosineConfig, LinearDecayConfig, ConstantConfig]),
     lr=st.floats(1e-5, 10.0),

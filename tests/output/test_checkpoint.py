@@ -189,7 +189,7 @@ def test_a_share_has_every_piece_once_and_shares_no_memory_with_its_source():
         max_size=5,
     )
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_snapshot_is_that_of_its_state_whatever_was_taken_before(structures):
     """States of one structure share a layout; those of others must not."""
     mesh = Mesh(np.array(jax.devices()[:4]), ("rows",))

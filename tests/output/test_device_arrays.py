@@ -91,7 +91,7 @@ def new_path(tmp_path_factory):
 
 
 @given(layouts(), layouts(), st.sampled_from([1 << 3, 1 << 8, 8 << 20]), st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_sharding_is_restored_under_any_other_bit_for_bit(
     new_path, before, after, block_bytes, by_host
 ):

@@ -73,7 +73,6 @@ def batches(draw):
 
 @settings(
     max_examples=25,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(batch=batches(), sizes=st.lists(st.integers(1, 5), max_size=3))

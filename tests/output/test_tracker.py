@@ -117,7 +117,7 @@ def expected(last):
 FAILURES = st.lists(st.sampled_from(["", "before", "after"]), max_size=12)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(first=FAILURES, second=FAILURES, queue=st.integers(1, 6), at=st.integers(0, 7))
 def test_every_row_is_at_the_tracker_once_whatever_calls_fail(
     tmp_path_factory, first, second, queue, at

@@ -67,7 +67,7 @@ def calls(draw):
     return function, values
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(calls())
 def test_a_derived_section_passes_the_arguments_of_its_function(call):
     function, values = call
@@ -81,7 +81,7 @@ def test_a_derived_section_passes_the_arguments_of_its_function(call):
     assert again() == made()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(calls(), st.sampled_from(["aa", "g", "nme", "build"]))
 def test_a_derived_section_refuses_unknown_keys(call, other):
     function, values = call

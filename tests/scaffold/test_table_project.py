@@ -196,7 +196,7 @@ def test_a_few_texts_among_numbers_are_missing_ones(tmp_path, monkeypatch):
 NAMES = st.text(string.printable + "é€{}$:#'\"", min_size=1, max_size=12).map(str.strip)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     names=st.lists(NAMES.filter(bool), min_size=2, max_size=4, unique=True),
     classes=st.lists(NAMES.filter(bool), min_size=2, max_size=3, unique=True),

@@ -272,7 +272,7 @@ def test_mismatched_shapes_and_dtypes_are_refused_with_both_named(
 ROWS = st.integers(1, 6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     rows=ROWS, padding=st.integers(0, 4), tokens=st.booleans(), weighted=st.booleans()
 )

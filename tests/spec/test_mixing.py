@@ -47,7 +47,7 @@ MIX = {
 }
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_mixup_is_the_weighted_mean_with_the_row_before(seed):
     features, shares = MIX["mixup"](IMAGES, jax.random.key(seed))
@@ -58,7 +58,7 @@ def test_mixup_is_the_weighted_mean_with_the_row_before(seed):
     assert features["id"].tolist() == list(range(ROWS))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_cutmix_has_a_rectangle_of_the_row_before(seed):
     features, shares = MIX["cutmix"](IMAGES, jax.random.key(seed))

@@ -50,7 +50,7 @@ changes = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     changes,
     st.integers(0, 2**62),
@@ -235,7 +235,7 @@ def test_areas_aspects_and_places_of_scaled_crops_are_uniform():
         assert ((counts - 400) ** 2 / 400).sum() < 34, name
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.integers(1, 300),
     st.integers(1, 300),

@@ -84,9 +84,6 @@ def test_the_bytes_are_those_of_tensorflow():
     assert written.hex() == RECORDED["serialized_sequence"]
 
 
-@hypothesis.settings(
-    deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
 @hypothesis.given(
     st.dictionaries(
         st.sampled_from(["", "x", "\u00e9"]),

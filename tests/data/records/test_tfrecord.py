@@ -77,12 +77,6 @@ values = st.one_of(
 )
 
 
-on_any_machine = hypothesis.settings(
-    deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-
-
-@on_any_machine
 @hypothesis.given(st.dictionaries(names, values, max_size=4))
 def test_parsing_returns_what_the_protobuf_library_wrote(row):
     parsed = parsed_example(as_example(row))
@@ -95,7 +89,6 @@ def test_parsing_returns_what_the_protobuf_library_wrote(row):
             assert parsed[name].tolist() == value
 
 
-@on_any_machine
 @hypothesis.given(st.dictionaries(names, values, max_size=3), st.integers(0, 99))
 def test_bytes_that_are_cut_off_never_parse_as_other_values(row, kept):
     content = as_example(row)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from specflow.columns import CodedTexts, as_number, as_texts
@@ -28,7 +28,6 @@ NUMBER_TEXTS = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(NUMBER_TEXTS, max_size=12), st.sampled_from([MISSING, ["NA"], []]))
 def test_texts_of_numbers_are_read_as_the_served_ones(texts, missing):
     numbers, bad = numbers_of(pa.array(texts, pa.string()), missing)
@@ -47,7 +46,6 @@ def test_a_column_of_one_text_is_read_as_the_served_text(text):
     np.testing.assert_array_equal(numbers, [np.nan if served is None else served, 5.0])
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)), max_size=9),
     st.sampled_from([pa.int64(), pa.float64(), pa.string(), pa.decimal128(30, 2)]),
@@ -69,7 +67,6 @@ def test_texts_of_nested_and_json_values_are_those_of_each():
     assert list(coded_texts(values)) == ["a", "1", "1", "true", "", "1"]
 
 
-@settings(deadline=None)
 @given(st.lists(st.text("0179 x\t", max_size=4), max_size=9))
 def test_leading_zeros_are_those_of_digits(texts):
     trimmed = [text.strip(" \t") for text in texts]
@@ -82,7 +79,6 @@ def test_leading_zeros_are_those_of_digits(texts):
     assert leading_zeros(texts).tolist() == expected
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.sampled_from("abc"), max_size=5), min_size=1, max_size=4))
 def test_joined_texts_are_all_texts_in_order(parts):
     all_texts = [text for part in parts for text in part]

@@ -124,7 +124,7 @@ def test_loss_fn_replaces_the_loss_of_the_head(name, spec_of):
 LOSS = {}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(
         st.tuples(
