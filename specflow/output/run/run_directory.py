@@ -155,7 +155,8 @@ class RunDirectory:
 
     def small_files(self) -> list[Path]:
         """The run's own files, without checkpoints and exports, which have digests."""
-        patterns = ("eval*/metrics.jsonl", "export/*/best.json", "tensorboard/*")
+        patterns = ("tokenizer.*", "eval*/metrics.jsonl", "export/*/best.json")
+        patterns = (*patterns, "tensorboard/*")
         named = [self.config, self.origins, self.manifest, self.columns]
         named += [self.files, self.metrics, self.curves]
         found = [path for each in patterns for path in sorted(self.path.glob(each))]
