@@ -153,14 +153,14 @@ TRAINING = (
         "--topology",
         metavar="CHIPS",
         help="refuse to start if the experiment does not fit this TPU slice or these "
-        "GPUs, such as v5p:4x4x4 or h100:8; with -m, before the first job",
+        "GPUs, such as v5p:4x4x4 or h100:8; with -m, before the first trial",
     ),
     NO_COMPILE,
     Option(
         "-m",
         "--multirun",
         action="store_true",
-        help="sweep: key=a,b runs one job for each value",
+        help="sweep: key=a,b runs one trial for each value",
     ),
 )
 CHECKING = (

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from specflow.cli.command import usage
@@ -12,6 +13,15 @@ if TYPE_CHECKING:
     from specflow.sweep.results.sweep_results import SweepResults
 
 __all__ = ["best", "report", "show"]
+
+_FORMATS = {
+    "": "table",
+    ".csv": "csv",
+    ".json": "json",
+    ".parquet": "parquet",
+    ".txt": "table",
+}
+"""Suffix of a file -> its format."""
 
 
 def show(arguments: argparse.Namespace) -> int:
@@ -112,13 +122,17 @@ def _format(arguments: argparse.Namespace) -> str:
     """The format of the table: as given, or by the suffix of the file.
 
     Raises:
-        ConfigError: a file for Parquet is missing, or JSON has one.
+        ConfigError: a file for Parquet is missing, JSON has one, or the suffix of a
+            file is of no format.
     """
     output = arguments.output
-    suffix = (output or "").rpartition(".")[2]
-    by_suffix = suffix if suffix in ("csv", "parquet") else "table"
+    suffix = PurePath(output or "").suffix
     is_json = arguments.report == "json"
-    format = "json" if is_json else getattr(arguments, "format", None) or by_suffix
+    format = "json" if is_json else getattr(arguments, "format", None)
+    if format is None and suffix not in _FORMATS:
+        expected = "a file that ends in .csv, .parquet or .txt, or a --format"
+        raise ConfigError(usage("--output", f"got {output!r}", expected))
+    format = format or _FORMATS[suffix]
     if format == "parquet" and output is None:
         expected = "--output FILE, as Parquet is no text"
         raise ConfigError(usage("--format", "parquet needs a file", expected))

@@ -49,8 +49,8 @@ def launch(arguments: argparse.Namespace) -> int:
         problem = f"got {arguments.restarts}"
         diagnostics.append(usage("--restarts", problem, "0 or more"))
     if arguments.restarts and {"-m", "--multirun"} & set(command):
-        problem = "cannot restart a sweep: each job has a directory of its own"
-        hint = "Launch the jobs one by one."
+        problem = "cannot restart a sweep: each trial has a directory of its own"
+        hint = "Launch the trials one by one."
         diagnostics.append(usage("--restarts", problem, hint=hint))
     if name not in COMPUTING:
         expected = f"a command that computes, after --: {', '.join(COMPUTING)}"
@@ -109,8 +109,8 @@ def _sweep(arguments: argparse.Namespace) -> int:
     if as_json:
         from specflow.output.json_values import to_plain
 
-        jobs = [dataclasses.asdict(outcome) for outcome in outcomes]
-        print(document(status, [failed] if failed else [], jobs=to_plain(jobs)))
+        trials = [dataclasses.asdict(outcome) for outcome in outcomes]
+        print(document(status, [failed] if failed else [], trials=to_plain(trials)))
     elif failed:
         print(line(failed), file=sys.stderr)
     return status
@@ -129,7 +129,7 @@ def _train_job(composed: "Composed") -> dict[str, Any]:
 
 
 def _refuse_other_run(composed: "Composed", directory: str) -> None:
-    """Refuses, before any job starts, one whose directory has a run of another job."""
+    """Refuses, before any trial starts, one whose directory has a run of another."""
     from specflow.runtime.filesystem import expanded
 
     if composed.config.output.on_change == "accept":

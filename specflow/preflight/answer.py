@@ -166,7 +166,7 @@ class _Looking:
         known: dict[str, dict[str, Any]] = {}
         found = []
         for number, overrides in enumerate(self.question.jobs):
-            _tell(f"looking at job {number}")
+            _tell(f"looking at trial {number}")
             look = self.at(overrides)
             verdict = _known(look, look.state)
             del verdict["largest"]

@@ -58,7 +58,7 @@ def misfits(question: Question, *, numbered: bool) -> list[Diagnostic]:
 
     Args:
         question: the jobs, and the topology.
-        numbered: name jobs by their numbers.
+        numbered: name trials by their numbers.
     """
     reports = ask(question)
     return [
@@ -66,7 +66,7 @@ def misfits(question: Question, *, numbered: bool) -> list[Diagnostic]:
         for number, report in enumerate(reports)
         for diagnostic in shortfall(
             report,
-            where=f"job {number} ({' '.join(question.jobs[number])})"
+            where=f"trial {number} ({' '.join(question.jobs[number])})"
             if numbered
             else "--topology",
         )

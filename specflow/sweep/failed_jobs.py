@@ -1,4 +1,4 @@
-"""Report of the jobs of a sweep that have failed, and the exit status."""
+"""Report of the trials of a sweep that have failed, and the exit status."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,20 +23,20 @@ _MOST = 8
 def failed_jobs(
     outcomes: Sequence[Outcome], folder: Path | None
 ) -> tuple[int, Diagnostic | None]:
-    """Returns the exit status of a sweep, and what to report of its failed jobs.
+    """Returns the exit status of a sweep, and what to report of its failed trials.
 
     The status says whether to start the command again: it is that of a failure of the
     machine if one of them is, and that of a mistake if all of them are.
 
     Args:
-        outcomes: of all jobs.
+        outcomes: of all trials.
         folder: of the sweep; None: unknown.
 
     >>> done, nan = Outcome((), "", {}), Outcome((), "", None, failure="nan")
     >>> status, diagnostic = failed_jobs([done, nan], Path("runs/grid"))
     >>> print(status, diagnostic)
-    2 sweep: 1 of 2 jobs failed: job 1 (nan). specflow sweep show runs/grid lists the
-    reasons; the same command with output.dir=runs/grid starts failed jobs again.
+    2 sweep: 1 of 2 trials failed: trial 1 (nan). specflow sweep show runs/grid lists
+    the reasons; the same command with output.dir=runs/grid starts failed trials again.
     >>> failed_jobs([done], None)
     (0, None)
     """
@@ -49,15 +49,15 @@ def failed_jobs(
     status = MACHINE if any(kind in _OF_MACHINE for kind in kinds) else 1
     status = MISTAKE if all(kind in _OF_USER for kind in kinds) else status
     names = [
-        f"job {number} ({kind})" if kind else f"job {number}"
+        f"trial {number} ({kind})" if kind else f"trial {number}"
         for number, kind in failed.items()
     ]
     more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
-    problem = f"{len(failed)} of {len(outcomes)} jobs failed: "
+    problem = f"{len(failed)} of {len(outcomes)} trials failed: "
     problem += ", ".join(names[:_MOST]) + more
     hint = (
         f"specflow sweep show {folder} lists the reasons; the same command with "
-        f"output.dir={folder} starts failed jobs again."
+        f"output.dir={folder} starts failed trials again."
         if folder
         else ""
     )

@@ -143,7 +143,7 @@ class SweepJob:
             text = f"{type(error).__name__}: {error}"
             outcome = Outcome(lines, directory, None, text, failure=failure_of(error))
         if outcome.error:
-            print(f"error: job {node.job.num}: {outcome.error}", file=sys.stderr)
+            print(f"error: trial {node.job.num}: {outcome.error}", file=sys.stderr)
         self.outcomes.append(outcome)
         return outcome
 
@@ -329,7 +329,7 @@ def _of_job(
         for key, value in first.items()
         if any(other.get(key) != value for other in settings)
     ]
-    job = f"job {numbers[0]} of {len(settings)}: {' '.join(varied)}"
+    job = f"trial {numbers[0]} of {len(settings)}: {' '.join(varied)}"
     if others := len(numbers) - 1:
         job += f", and {others} more"
     problem = f"{diagnostic.problem.rstrip('.')} in {job}"
@@ -345,9 +345,9 @@ def _refuse_shared(
         raise ConfigError(
             Diagnostic(
                 "output.dir",
-                f"'{composed.config.output.dir}' is the directory of job {first} and "
-                f"of job {number}",
-                expected="one directory per job",
+                f"'{composed.config.output.dir}' is the directory of trial {first} and "
+                f"of trial {number}",
+                expected="one directory per trial",
                 hint="Put every swept key into it, or set output.dir=DIR for DIR/0, "
                 "DIR/1 and so on.",
                 origin=composed.places.get("output.dir", ""),

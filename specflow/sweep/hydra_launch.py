@@ -202,7 +202,7 @@ class _Launch:
                     done = len(self._outcomes)
                     raise SweepStopped(
                         stopped.signal,
-                        f"stopped: {done} of {len(self._trials)} jobs are complete; "
+                        f"stopped: {done} of {len(self._trials)} trials are complete; "
                         f"the same command with output.dir={self._folder} resumes"
                         f"{stopped.note}",
                     ) from None

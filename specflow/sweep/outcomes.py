@@ -1,4 +1,4 @@
-"""Outcomes of a sweep's jobs: their order, and their table."""
+"""Outcomes of a sweep's trials: their order, and their table."""
 
 import dataclasses
 import math
@@ -12,24 +12,24 @@ __all__ = ["Outcome", "pooled_line", "ranked", "records", "settings_of", "table"
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """Result or error of one job of a sweep."""
+    """Result or error of one trial of a sweep."""
 
     overrides: tuple[str, ...]
-    """Overrides that the sweeper gave this job."""
+    """Overrides that the sweeper gave this trial."""
     directory: str
     """Run directory, unless the overrides name another."""
     result: Mapping[str, Any] | None
-    """Return value of the task; None if the job failed."""
+    """Return value of the task; None if it failed."""
     error: str = ""
-    """Message of the error if the job failed."""
+    """Message of the error if it failed."""
     metric: str = "loss"
-    """Evaluation metric by which jobs are ranked: that of `output.checkpoint.best`."""
+    """Metric by which trials are ranked: that of `output.checkpoint.best`."""
     order: str = "lowest"
     """`lowest` or `highest`: the value of the metric that is best."""
     infeasible: str = ""
     """The constraints of a search that it exceeds, if any."""
     failure: str = ""
-    """Kind of the failure if the job failed; see `Failure`."""
+    """Kind of the failure if it failed; see `Failure`."""
     is_on_front: bool | None = None
     """Whether no other trial is as good in each objective of a search and better in
     one; None: it has a single objective."""
@@ -50,7 +50,7 @@ class Outcome:
 
 
 def ranked(outcomes: Sequence[Outcome]) -> list[int]:
-    """Returns the numbers of the jobs, best first.
+    """Returns the numbers of the trials, best first.
 
     Those of the Pareto front come first, if there are several objectives; those that
     are pruned, infeasible, failed or without a value last.
@@ -75,7 +75,7 @@ def records(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     """Returns the outcomes as plain values, best first; numbers are not rounded."""
     return [
         {
-            "job": number,
+            "trial": number,
             "overrides": settings_of(outcomes[number].overrides),
             "status": outcomes[number].status,
             "step": (outcomes[number].result or {}).get("step"),
@@ -110,9 +110,9 @@ def table(outcomes: Sequence[Outcome]) -> str:
     ...     Outcome(("seed=1", "a=x"), "runs/0", {"step": 9, "eval": {"loss": 0.5}}),
     ...     Outcome(("seed=2", "a=x"), "runs/1", None, "no rows.", failure="config"),
     ... ]))
-    job  seed  step  loss
-    0    1     9     0.5
-    1    2     failed (config): no rows.
+    trial  seed  step  loss
+    0      1     9     0.5
+    1      2     failed (config): no rows.
     """
     settings = [settings_of(outcome.overrides) for outcome in outcomes]
     keys = list(dict.fromkeys(key for setting in settings for key in setting))
@@ -123,9 +123,9 @@ def table(outcomes: Sequence[Outcome]) -> str:
     status = ["status"] if are_excluded else []
     has_front = any(one.is_on_front is not None for one in outcomes)
     pareto = ["pareto"] if has_front else []
-    names = column_names(figures, ("job", *varied, *pareto, *status))
-    # A column even where every job failed: their errors must not widen the one before.
-    rows = [["job", *varied, *(names.values() or ("",)), *pareto, *status]]
+    names = column_names(figures, ("trial", *varied, *pareto, *status))
+    # A column even where all trials failed: their errors must not widen the one before.
+    rows = [["trial", *varied, *(names.values() or ("",)), *pareto, *status]]
     for number in ranked(outcomes):
         outcome = outcomes[number]
         own = (shortened(settings[number].get(key, "")) for key in varied)
@@ -144,7 +144,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 
 def settings_of(lines: Iterable[str]) -> dict[str, str]:
-    """Returns key -> value as text of the overrides of a job.
+    """Returns key -> value as text of the overrides of a trial.
 
     >>> settings_of(["++optimizer.lr=0.1"])
     {'optimizer.lr': '0.1'}

@@ -25,7 +25,7 @@ class SweepProgress:
     >>> progress.start(0, {"seed": "1"})
     >>> progress.end(TrialOutcome(number=0, status=TrialStatus.COMPLETE, seconds=1.25,
     ...                           result={"step": 9, "eval": {"loss": 0.5}}))
-    job 0 of 2: seed=1: complete, step 9, loss 0.5 (1.2 s)
+    trial 0 of 2: seed=1: complete, step 9, loss 0.5 (1.2 s)
     >>> progress.close()
     """
 
@@ -61,7 +61,7 @@ class SweepProgress:
     def retry(self, outcome: TrialOutcome) -> None:
         """Shows why a trial starts again."""
         kind, error = outcome.failure, outcome.error
-        self._print(f"job {outcome.number} starts again ({kind}): {error}")
+        self._print(f"trial {outcome.number} starts again ({kind}): {error}")
 
     def note(self, text: str) -> None:
         """Shows what a user should know about the workers, once."""
@@ -85,7 +85,7 @@ class SweepProgress:
             settings = " ".join(f"{key}={text}" for key, text in row.settings.items())
             about = f"{settings}: " if settings else ""
             print(
-                f"job {outcome.number}{of}: {about}{', '.join(row.facts())} "
+                f"trial {outcome.number}{of}: {about}{', '.join(row.facts())} "
                 f"({outcome.seconds:.1f} s)",
                 file=self._stream,
                 flush=True,
@@ -101,11 +101,11 @@ class SweepProgress:
         from rich.table import Table
 
         of = "" if self._total is None else f" of {self._total}"
-        table = Table(box=box.SIMPLE_HEAD, title=f"{self._ended}{of} jobs ended")
+        table = Table(box=box.SIMPLE_HEAD, title=f"{self._ended}{of} trials ended")
         keys = dict.fromkeys(
             key for row in self._trials.values() for key in row.settings
         )
-        for name in ("job", *keys, "status", "s"):
+        for name in ("trial", *keys, "status", "s"):
             table.add_column(name, overflow="ellipsis", no_wrap=True)
         for number, row in list(self._trials.items())[-_MOST_ROWS:]:
             settings = (row.settings.get(key, "") for key in keys)

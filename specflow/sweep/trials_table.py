@@ -22,8 +22,8 @@ def save_trials(rows: Sequence[Mapping[str, Any]]) -> Path | None:
     table of other trials in the folder becomes `trials.1.csv` and so on.
 
     Args:
-        rows: `job`, `overrides`, `status`, `step`, `eval`, `directory`, `failure` and
-            `error` of each job, the best first.
+        rows: `trial`, `overrides`, `status`, `step`, `eval`, `directory`, `failure` and
+            `error` of each trial, the best first.
 
     Returns:
         The CSV file, which has scalars; the JSON has arrays too. None if there are no
@@ -61,14 +61,14 @@ def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     )
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    before = ("job", *keys, "step")
+    before = ("trial", *keys, "step")
     after = ("status", "directory", "failure", "error")
     columns = column_names(names, (*before, *after))
     writer.writerow([*before, *columns.values(), *after])
     for row in rows:
         writer.writerow(
             [
-                row["job"],
+                row["trial"],
                 *(row["overrides"].get(key, "") for key in keys),
                 row["step"],
                 *(row["eval"].get(name, "") for name in names),

@@ -34,6 +34,10 @@ TEXTS = {
     "group": ["experiment"],
     "experiment": [],
     "run": ["run"],
+    "launcher_of_words": ["hydra/launcher=specflow_ray"],
+    "option_of_a_launcher": ["hydra.launcher.pack"],
+    "misspelt_option_of_a_launcher": ["hydra.launcher.worker"],
+    "setting_of_hydra": ["hydra.sweeper"],
     "argument_of_a_target": [
         "optimizer.b1", "optimizer={_target_:optax.adam,learning_rate:0.1,b1:0.5}",
     ],
@@ -53,6 +57,7 @@ TEXTS = {
 MISTAKES = {
     "wrong_value", "misspelt_key", "misspelt_field", "field_of_other_kinds",
     "name_that_is_not_there", "below_a_leaf", "two_keys",
+    "misspelt_option_of_a_launcher", "setting_of_hydra",
 }  # fmt: skip
 
 

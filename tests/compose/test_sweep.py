@@ -43,11 +43,11 @@ def test_a_grid_runs_every_combination_in_order():
         *(1e-2, 1e-2),
     ]
     assert table(outcomes).splitlines() == [
-        "job  optimizer.lr  seed  step  loss",
-        "0    0.001         1     1200  0.001",
-        "1    0.001         2     1200  0.001",
-        "2    0.01          1     1200  0.01",
-        "3    0.01          2     1200  0.01",
+        "trial  optimizer.lr  seed  step  loss",
+        "0      0.001         1     1200  0.001",
+        "1      0.001         2     1200  0.001",
+        "2      0.01          1     1200  0.01",
+        "3      0.01          2     1200  0.01",
     ]
 
 
@@ -87,13 +87,13 @@ def test_one_failed_job_does_not_lose_the_others(capsys):
         "",
     ]
     assert table(outcomes).splitlines()[1:] == [
-        "0    1     1000  0.001",
-        "3    2     1000  0.001",
-        "1    13    failed (config): no rows.",
-        "2    14    failed (bug): ZeroDivisionError: a bug",
+        "0      1     1000  0.001",
+        "3      2     1000  0.001",
+        "1      13    failed (config): no rows.",
+        "2      14    failed (bug): ZeroDivisionError: a bug",
     ]
     printed = capsys.readouterr().err
-    assert "error: job 1: no rows." in printed
+    assert "error: trial 1: no rows." in printed
     assert "Traceback" in printed  # Of the bug, which nobody raised on purpose.
 
 
@@ -104,10 +104,11 @@ def test_no_job_starts_when_one_cannot_be_composed(capsys):
     assert started == []
     assert files() == []
     assert [str(diagnostic) for diagnostic in caught.value.diagnostics] == [
-        "loop.batch_size: got 0 in job 0 of 4: optimizer.lr=0.001 loop.batch_size=0, "
+        "loop.batch_size: got 0 in trial 0 of 4: optimizer.lr=0.001 loop.batch_size=0, "
         "and 1 more (override loop.batch_size=0). Expected a whole number > 0.",
-        "optimizer.lr: got 'fast' in job 2 of 4: optimizer.lr=fast loop.batch_size=0, "
-        "and 1 more (override optimizer.lr=fast). Expected a number > 0.",
+        "optimizer.lr: got 'fast' in trial 2 of 4: optimizer.lr=fast "
+        "loop.batch_size=0, and 1 more (override optimizer.lr=fast). Expected a "
+        "number > 0.",
     ]
 
 
@@ -119,7 +120,7 @@ def test_the_job_of_a_mistake_is_named_before_the_first_one_starts():
     assert started == []
     assert files() == []
     assert str(caught.value) == (
-        "optimizer.lr: got -1 in job 3 of 8: optimizer.lr=-1 (override "
+        "optimizer.lr: got -1 in trial 3 of 8: optimizer.lr=-1 (override "
         "optimizer.lr=-1). Expected a number > 0."
     )
 
@@ -208,10 +209,10 @@ def test_trials_in_a_file_are_validated_before_the_first_one_starts(project):
         own(run=started.append)
     at = "mine/experiment/own.yaml"
     assert {str(diagnostic) for diagnostic in caught.value.diagnostics} == {
-        "seed: got -1 in job 0 of 8: mesh=data optimizer.lr=0.1 seed=-1, and 3 more "
+        "seed: got -1 in trial 0 of 8: mesh=data optimizer.lr=0.1 seed=-1, and 3 more "
         f"({at}:10:7). Expected a whole number >= 0.",
-        "optimizer.lr: got 'fast' in job 2 of 8: mesh=data optimizer.lr=fast seed=-1, "
-        f"and 3 more ({at}:9:7). Expected a number > 0.",
+        "optimizer.lr: got 'fast' in trial 2 of 8: mesh=data optimizer.lr=fast "
+        f"seed=-1, and 3 more ({at}:9:7). Expected a number > 0.",
     }
     assert started == []
     assert not Path("runs").exists()
@@ -356,9 +357,9 @@ def test_two_jobs_of_one_directory_are_refused():
     with pytest.raises(ConfigError) as error:
         sweep(["seed=1", "optimizer.lr=1,2", "output.dir=out/${seed}"], ran.append)
     assert str(error.value) == (
-        "output.dir: 'out/1' is the directory of job 0 and of job 1 (override "
-        "output.dir=out/${seed}). Expected one directory per job. Put every swept key "
-        "into it, or set output.dir=DIR for DIR/0, DIR/1 and so on."
+        "output.dir: 'out/1' is the directory of trial 0 and of trial 1 (override "
+        "output.dir=out/${seed}). Expected one directory per trial. Put every swept "
+        "key into it, or set output.dir=DIR for DIR/0, DIR/1 and so on."
     )
     assert not ran
 

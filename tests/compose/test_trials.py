@@ -54,11 +54,11 @@ def test_only_complete_and_feasible_jobs_can_be_the_best():
         *("complete", "complete", "pruned", "infeasible")
     ]
     assert [line.rstrip() for line in table(jobs).splitlines()] == [
-        "job  seed  step  loss   accuracy  status",
-        "0    0     9     0.5    0.75      complete",
-        "3    3     9     1      0.75      complete",
-        "1    1     3     0.125            pruned",
-        "2    2     9     0.25   0.75      infeasible: accuracy 0.75 < 0.9",
+        "trial  seed  step  loss   accuracy  status",
+        "0      0     9     0.5    0.75      complete",
+        "3      3     9     1      0.75      complete",
+        "1      1     3     0.125            pruned",
+        "2      2     9     0.25   0.75      infeasible: accuracy 0.75 < 0.9",
     ]
 
 
@@ -71,10 +71,10 @@ def test_trials_of_the_pareto_front_are_marked_and_come_first():
         for n, loss in enumerate(losses)
     ]
     assert [line.rstrip() for line in table(jobs).splitlines()] == [
-        "job  seed  loss   pareto",
-        "0    0     0.25   yes",
-        "1    1     0.5    yes",
-        "2    2     0.125",
+        "trial  seed  loss   pareto",
+        "0      0     0.25   yes",
+        "1      1     0.5    yes",
+        "2      2     0.125",
     ]
 
 
@@ -84,14 +84,14 @@ def test_the_table_is_saved_as_csv_and_json_with_every_digit(tmp_path, monkeypat
     assert str(file) == "trials.csv"
     with open("trials.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert [row["job"] for row in rows] == ["2", "1", "3", "0"]
+    assert [row["trial"] for row in rows] == ["2", "1", "3", "0"]
     assert [row["optimizer.lr"] for row in rows] == ["1e-1", "1e-0", "1e-2", "9"]
     assert [float(row["loss"]) for row in rows[:3]] == [0.125, 0.25, 0.5]
     assert "matrix" not in rows[0]
     assert rows[3]["error"] == "a\nb"
     with open("trials.json") as stream:
         trials = json.load(stream)["trials"]
-    assert [one["job"] for one in trials] == [2, 1, 3, 0]
+    assert [one["trial"] for one in trials] == [2, 1, 3, 0]
     assert trials[0]["eval"]["matrix"] == [[1.0, 0.0], [0.0, 1.0]]
     assert trials[2]["eval"]["auc"] is None
     assert trials[0]["directory"] == str(tmp_path / "1")
@@ -120,7 +120,7 @@ def test_without_jobs_there_is_no_table():
 def test_every_column_has_a_name_of_its_own(tmp_path, monkeypatch):
     """A reader by names, as `csv.DictReader` and pandas are, would lose one of two."""
     monkeypatch.chdir(tmp_path)
-    metrics = {"loss": 0.5, "job": 2.0, "error": 3.0, "directory": 4.0, "seed": 5.0}
+    metrics = {"loss": 0.5, "trial": 2.0, "error": 3.0, "directory": 4.0, "seed": 5.0}
     made = [
         Outcome((f"seed={n}",), str(tmp_path / str(n)), {"step": 7, "eval": metrics})
         for n in range(2)
@@ -128,18 +128,27 @@ def test_every_column_has_a_name_of_its_own(tmp_path, monkeypatch):
     with open(save_trials(records(made)), newline="") as stream:
         header, *rows = csv.reader(stream)
     assert header == [
-        *("job", "seed", "step", "loss"),
-        *("eval.job", "eval.error", "eval.directory", "eval.seed"),
+        *("trial", "seed", "step", "loss"),
+        *("eval.trial", "eval.error", "eval.directory", "eval.seed"),
         *("status", "directory", "failure", "error"),
     ]
     row = dict(zip(header, rows[1], strict=True))
-    assert row["seed"] == row["job"] == "1"
-    assert (row["eval.seed"], row["eval.job"], row["eval.error"]) == (
+    assert row["seed"] == row["trial"] == "1"
+    assert (row["eval.seed"], row["eval.trial"], row["eval.error"]) == (
         "5.0",
         "2.0",
         "3.0",
     )
     assert (row["directory"], row["error"]) == (str(tmp_path / "1"), "")
     assert table(made).split("\n")[0].split() == [
-        *("job", "seed", "step", "loss", "eval.job", "error", "directory", "eval.seed")
+        *(
+            "trial",
+            "seed",
+            "step",
+            "loss",
+            "eval.trial",
+            "error",
+            "directory",
+            "eval.seed",
+        )
     ]

@@ -189,7 +189,7 @@ def test_a_process_without_a_launcher_keeps_running(monkeypatch, tmp_path):
         ),
         (
             ["--restarts", "1", "--", "train", "-m", "seed=1,2"],
-            "--restarts: cannot restart a sweep: each job has a directory of its own "
+            "--restarts: cannot restart a sweep: each trial has a directory of its own "
             "(command line)",
         ),
     ],

@@ -126,6 +126,12 @@ def test_the_index_lists_every_page_and_notebook():
     assert [path for path in paths if f"]({path})" not in index] == ["index.md"]
 
 
+@pytest.mark.parametrize("text", by_page(of_language("yaml")))
+def test_a_file_begins_with_its_package(text):
+    """Hydra reads it from the first line alone, so a block that is copied must too."""
+    assert "# @package" not in text.partition("\n")[2]
+
+
 def test_no_two_pages_write_the_same_file():
     names = [name for name, _ in FILES]
     assert len(names) == len(set(names))

@@ -272,6 +272,7 @@ def test_a_second_sweep_into_the_same_folder_is_refused_before_its_first_job(
         "error[run-changed] output.dir: 'grid/1' holds a run of another config: one "
         "value would change what is trained. Choose another output.dir, or resume with "
         "the new values: output.on_change=accept.",
-        "error[run-changed] seed: was 1, is 3 in job 1 of 2: seed=3 (override seed=3).",
+        "error[run-changed] seed: was 1, is 3 in trial 1 of 2: seed=3 "
+        "(override seed=3).",
     ]
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == files

@@ -224,7 +224,7 @@ def test_a_sweep_runs_every_combination_and_ends_in_one_table(specflow, quick):
     assert losses == sorted(losses)
     table[1:] = sorted(table[1:])
     assert table[0] == [
-        "job",
+        "trial",
         "optimizer.lr",
         "seed",
         "step",

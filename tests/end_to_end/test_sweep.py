@@ -99,9 +99,9 @@ def test_a_trial_whose_loss_is_not_finite_ends_alone(specflow, tmp_path):
     ]
     assert records[1].failure == "nan"
     assert (
-        "error[sweep-failed] sweep: 1 of 3 jobs failed: job 1 (nan). specflow sweep "
-        "show sweep lists the reasons; the same command with output.dir=sweep starts "
-        "failed jobs again."
+        "error[sweep-failed] sweep: 1 of 3 trials failed: trial 1 (nan). specflow "
+        "sweep show sweep lists the reasons; the same command with output.dir=sweep "
+        "starts failed trials again."
     ) in done.err
 
 
@@ -191,7 +191,7 @@ def test_a_signal_saves_the_running_trial_and_the_same_command_resumes(
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number, errors
     assert (
-        "stopped: 0 of 2 jobs are complete; the same command with output.dir=sweep "
+        "stopped: 0 of 2 trials are complete; the same command with output.dir=sweep "
         "resumes\n" in errors
     )
     step = max(int(path.name) for path in (folder / "0/checkpoints").iterdir())
@@ -222,7 +222,7 @@ def test_a_killed_worker_costs_an_attempt_of_its_running_trial(specflow, tmp_pat
     status, errors = _killed_worker(specflow, folder, SWEEP)
     assert status == 0, errors
     assert (
-        "job 0 starts again (died): its process ended with signal 9, as when memory "
+        "trial 0 starts again (died): its process ended with signal 9, as when memory "
         "runs out\n" in errors
     )
     records = read_records(folder)

@@ -151,7 +151,7 @@ def test_ctrl_c_saves_the_running_trials(start, address):
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     assert (
-        "stopped: 0 of 2 jobs are complete; the same command with output.dir=stopped "
+        "stopped: 0 of 2 trials are complete; the same command with output.dir=stopped "
         "resumes\n" in err
     )
     log = (folder / "logs/0.log").read_text()

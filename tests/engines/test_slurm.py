@@ -119,7 +119,7 @@ def test_a_lost_job_is_submitted_again(start, whole):
     os.kill(job, signal.SIGKILL)
     _, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
-    assert "job 0 starts again (died): its job " in err
+    assert "trial 0 starts again (died): its job " in err
     assert len((folder / "jobs/jobs.jsonl").read_text().splitlines()) == 2
     assert arrays(folder / "0") == arrays(whole)
 
@@ -134,7 +134,7 @@ def test_ctrl_c_leaves_the_jobs_which_the_same_command_collects(start, sweep, wh
     assert process.returncode == 130, err
     job = json.loads((folder / "jobs/jobs.jsonl").read_text())["job"]
     assert err.endswith(
-        "stopped: 0 of 1 jobs are complete; the same command with output.dir=left "
+        "stopped: 0 of 1 trials are complete; the same command with output.dir=left "
         f"resumes; jobs that continue: {job} (scancel {job} ends them)\n"
     )
     assert sweep(*words)[0] == 0

@@ -71,7 +71,7 @@ def test_a_sweep_refuses_all_jobs_that_cannot_fit_before_the_first_starts(
         line for line in capsys.readouterr().err.splitlines() if line[:5] == "error"
     ]
     assert [line.partition(" needs ")[0] for line in diagnostics] == [
-        f"error[exceeds] job {number} ({' '.join(MLP)} model.hidden={hidden}): "
+        f"error[exceeds] trial {number} ({' '.join(MLP)} model.hidden={hidden}): "
         "digits_mlp"
         for number, hidden in ((1, "[50000,50000]"), (2, "[60000,60000]"))
     ]

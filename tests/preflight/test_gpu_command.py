@@ -77,7 +77,7 @@ def test_a_sweep_refuses_the_trials_whose_state_alone_is_too_large(
     words = ["train", "-m", *MLP, sweep, "--topology", "l4:2", "--no-compile"]
     assert main(words) == 2
     assert errors(capsys) == [
-        f"error[exceeds] job 1 ({' '.join(MLP)} model.hidden=[50000,50000]): "
+        f"error[exceeds] trial 1 ({' '.join(MLP)} model.hidden=[50000,50000]): "
         "digits_mlp needs 28.0 GiB on each GPU of l4:2 (command line). Expected at "
         "most 16.5 GiB."
     ]

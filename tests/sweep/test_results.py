@@ -119,6 +119,15 @@ def test_formats_have_every_digit_and_the_whole_reason(tmp_path, capsys):
     assert file.read_text() == text
 
 
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [("t.json", "--format json > t.json"), ("t.xlsx", "ends in .csv, .parquet or")],
+)
+def test_a_file_gets_the_format_of_its_name_or_none(tmp_path, capsys, file, expected):
+    folder = str(launched(tmp_path / "grid"))
+    assert expected in refused(capsys, "sweep", "show", folder, "--output", file)
+
+
 def test_parquet_names_the_package_and_the_file_it_needs(tmp_path, capsys, monkeypatch):
     folder = str(launched(tmp_path / "grid"))
     words = ("sweep", "show", folder, "--format", "parquet")
@@ -149,15 +158,15 @@ def test_a_sweep_of_another_launcher_is_read_while_it_runs_and_after(tmp_path):
     ]
     assert (results.trials[0].seconds, results.trials[0].value("auc")) == (4.0, 0.75)
     rows = [
-        {"job": 0, "overrides": {"model.width": "8"}, "directory": "/gone/basic/0"},
+        {"trial": 0, "overrides": {"model.width": "8"}, "directory": "/gone/basic/0"},
         {
-            "job": 1,
+            "trial": 1,
             "overrides": {"model.width": "16"},
             "directory": "/gone/basic/1",
             "error": "no memory",
         },
         {
-            "job": 2,
+            "trial": 2,
             "overrides": {"model.width": "32"},
             "directory": "/gone/basic/2",
             "error": "no rows",

@@ -52,6 +52,10 @@ def plan(*lines):
             ["sweep=grid", "optimizer.lr=interval(0.1,1)"],
             ["Expected a choice, a range or int(interval(...))"],
         ),
+        (
+            ["sweep=cmaes", "model.activation=relu,gelu"],
+            ["Expected an interval or a range of numbers for sweep.sampler=cmaes"],
+        ),
     ],
 )
 def test_a_space_that_does_not_fit_is_refused_once_with_its_origin(lines, problems):

@@ -228,7 +228,7 @@ def _sets_environment(
     line = quote_for_shell(f"++{key}={format_value(value)}")
     return Diagnostic(
         key,
-        "a file would set the environment of the sweep's jobs",
+        "a file would set the environment of the sweep's trials",
         hint=_hint(line, file, folders),
         origin=origin,
         code="file-untrusted",

@@ -34,7 +34,7 @@ _OWN = {
 }
 _OF_ALL = ("composition", "defaults", "missing-file", "sweep", "syntax", "yaml")
 """Codes of problems after which the value of any key is unknown."""
-_LAUNCHERS = "hydra/launcher"
+_LAUNCHERS, _OF_LAUNCHER = "hydra/launcher", "hydra.launcher"
 _MOST = 24
 """Number of names up to which all are listed beside a suggestion."""
 TO_COME = "???"
@@ -92,8 +92,12 @@ def explain(
     search_folders, lines = folders(config_dirs), tuple(overrides)
     if key in _OWN:
         return Explanation(key, _OWN[key])
-    if key in (_LAUNCHERS, _LAUNCHERS.replace("/", ".")):
-        return _of_launcher(key, lines, search_folders)
+    if f"{key.replace('/', '.')}.".startswith(f"{_OF_LAUNCHER}.") or (
+        not key and lines and all(line.startswith(_LAUNCHERS) for line in lines)
+    ):
+        return _of_launcher(key or _OF_LAUNCHER, lines, search_folders)
+    if path[:1] == ("hydra",):
+        raise ConfigError(_setting_of_hydra(key))
     if key not in ExperimentConfig.model_fields and search_folders.is_group(key):
         return Explanation(
             key,
@@ -130,12 +134,33 @@ def _of_launcher(key: str, lines: Sequence[str], folders: Folders) -> Explanatio
                 code="unknown-choice",
             )
         )
-    return Explanation(
+    fields = launcher_fields(name, folders)
+    option = key[len(_OF_LAUNCHER) + 1 :]
+    if not option:
+        return Explanation(
+            key,
+            "Runs the trials of `train -m`; no part of the config that a run records.",
+            fields=fields,
+            of=f"{_LAUNCHERS}={name}, set by {_OF_LAUNCHER}.KEY=VALUE",
+            choices=choices,
+        )
+    if option not in fields:
+        hint = f"Options: {', '.join(fields) or 'none'}."
+        near = did_you_mean(nearest(option, fields), prefix=f"{_OF_LAUNCHER}.")
+        problem = f"no such option of {_LAUNCHERS}={name}"
+        hint = f"{near} {hint}".strip()
+        raise ConfigError(Diagnostic(key, problem, hint=hint, code="unknown-key"))
+    default, text = fields[option]
+    kinds = [f"{_LAUNCHERS}={name}"]
+    return Explanation(key, text, defaults={format_value(default): kinds})
+
+
+def _setting_of_hydra(key: str) -> Diagnostic:
+    return Diagnostic(
         key,
-        "Runs the trials of `train -m`; no part of the config that a run records.",
-        fields=launcher_fields(name, folders),
-        of=f"{_LAUNCHERS}={name}, set by hydra.launcher.KEY=VALUE",
-        choices=choices,
+        "is of Hydra, whose documentation has it: https://hydra.cc",
+        f"a key of an experiment, or {_OF_LAUNCHER}, which runs the trials of a sweep",
+        code="unknown-key",
     )
 
 

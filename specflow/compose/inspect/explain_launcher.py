@@ -13,6 +13,9 @@ from specflow.compose.read.hydra_search_path import hydra
 __all__ = ["launcher_fields", "launchers"]
 
 _GROUP = "hydra/launcher"
+_OF_HYDRA = {
+    "basic": "The process of the command, one trial after another; Hydra's own."
+}
 
 
 def launchers(folders: Folders) -> dict[str, str]:
@@ -24,7 +27,7 @@ def launchers(folders: Folders) -> dict[str, str]:
     return {
         name: " ".join(inspect.cleandoc(_type(node).__doc__ or "").split())
         if _is_ours(node)
-        else ""
+        else _OF_HYDRA.get(name, "")
         for name, node in _nodes(folders).items()
     }
 

@@ -24,10 +24,10 @@ def trials_of_runs(folder: Path) -> list[TrialResult]:
     listed = read_json(folder / "trials.json").get("trials")
     rows = {}
     for row in listed if isinstance(listed, list) else ():
-        if isinstance(row, dict) and isinstance(row.get("job"), int):
+        if isinstance(row, dict) and isinstance(row.get("trial"), int):
             rows[_place(folder, str(row.get("directory", "")))] = row
     places = dict.fromkeys([*run_directories(folder), *rows])
-    numbers = _numbers([*places], {place: row["job"] for place, row in rows.items()})
+    numbers = _numbers([*places], {place: row["trial"] for place, row in rows.items()})
     return [_of_run(place, numbers[place], rows.get(place, {})) for place in places]
 
 

@@ -19,6 +19,7 @@ from specflow.sweep.search.search_space import (
     Dimension,
     check_corners,
     grid_size,
+    refuse_choices,
     search_space,
 )
 
@@ -120,9 +121,11 @@ def plan_search(
     dimensions = search_space(sweep.space, request, place_of)
     _check_repeats(sweep, dimensions)
     _check_pruner(sweep, composed)
-    trials = sweep.trials
-    if getattr(sweep.sampler, "name", "") == "grid":
+    trials, sampler = sweep.trials, getattr(sweep.sampler, "name", "")
+    if sampler == "grid":
         trials = min(trials, grid_size(dimensions))
+    if sampler == "cmaes":
+        refuse_choices(dimensions)
     check_requirements(sweep, composed.places)
     own = [
         str(one.input_line)

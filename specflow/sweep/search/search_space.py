@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 from specflow.compose.read.override_grammar import Request, format_value
 from specflow.diagnostics.errors import ConfigError, Diagnostic
 
-__all__ = ["Dimension", "check_corners", "grid_size", "search_space"]
+__all__ = ["Dimension", "check_corners", "grid_size", "refuse_choices", "search_space"]
 
 Plain = str | int | float | bool
 
@@ -313,3 +313,21 @@ def grid_size(dimensions: Iterable[Dimension]) -> int:
     if diagnostics:
         raise ConfigError(*diagnostics)
     return size
+
+
+def refuse_choices(dimensions: Iterable[Dimension]) -> None:
+    """Refuses what CMA-ES cannot propose, and Optuna would draw at random.
+
+    Raises:
+        ConfigError: a dimension is a choice.
+    """
+    expected = "an interval or a range of numbers for sweep.sampler=cmaes"
+    diagnostics = [
+        Diagnostic(
+            one.key, f"got {one.text}", expected, origin=one.origin, code="sweep"
+        )
+        for one in dimensions
+        if one.kind == "choice"
+    ]
+    if diagnostics:
+        raise ConfigError(*diagnostics)
