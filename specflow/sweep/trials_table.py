@@ -11,6 +11,7 @@ from specflow.distributed import collectives
 from specflow.output import set_aside, to_plain, write_text
 from specflow.output.json_values import to_json
 from specflow.runtime.formatting import column_names
+from specflow.sweep.results.run_files import read_json
 
 __all__ = ["save_trials"]
 
@@ -19,7 +20,8 @@ def save_trials(rows: Sequence[Mapping[str, Any]]) -> Path | None:
     """Writes `trials.csv` and `trials.json` into the common folder of all runs.
 
     A metric with the name of another column becomes `eval.<name>`, such as `error`. A
-    table of other trials in the folder becomes `trials.1.csv` and so on.
+    table of other trials in the folder becomes `trials.1.csv` and so on; one of some of
+    these trials, as of a search that has had more since, is replaced.
 
     Args:
         rows: `trial`, `overrides`, `status`, `step`, `eval`, `directory`, `failure` and
@@ -27,7 +29,7 @@ def save_trials(rows: Sequence[Mapping[str, Any]]) -> Path | None:
 
     Returns:
         The CSV file, which has scalars; the JSON has arrays too. None if there are no
-        jobs, or another process writes.
+        trials, or another process writes.
 
     Raises:
         OutputError: a file cannot be written.
@@ -36,17 +38,25 @@ def save_trials(rows: Sequence[Mapping[str, Any]]) -> Path | None:
         return None
     folder = Path(os.path.commonpath([Path(row["directory"]).parent for row in rows]))
     plain = [to_plain(row) for row in rows]
-    _write(folder / "trials.json", to_json({"trials": plain}))
     file = folder / "trials.csv"
-    _write(file, _as_csv(plain))
+    texts = {folder / "trials.json": to_json({"trials": plain}), file: _as_csv(plain)}
+    earlier = read_json(folder / "trials.json").get("trials")
+    are_these = isinstance(earlier, list) and _named(earlier) <= _named(plain)
+    for path, text in texts.items():
+        if not are_these and path.exists() and path.read_bytes() != text.encode():
+            set_aside(path)
+        write_text(path, text)
     return Path(os.path.relpath(file))
 
 
-def _write(file: Path, text: str) -> None:
-    """Writes a table; keeps that of another sweep in the same folder."""
-    if file.exists() and file.read_bytes() != text.encode():
-        set_aside(file)
-    write_text(file, text)
+def _named(rows: Sequence[Any]) -> set[str]:
+    """Returns numbers and overrides of trials, by which those of a sweep are known."""
+    return {
+        to_json([row.get("trial"), row.get("overrides")])
+        if isinstance(row, dict)
+        else to_json(row)
+        for row in rows
+    }
 
 
 def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -113,6 +113,16 @@ def test_the_table_of_another_sweep_in_the_folder_is_kept(tmp_path, monkeypatch)
         assert (tmp_path / name).read_text() != text
 
 
+def test_the_table_of_a_search_that_had_fewer_trials_is_replaced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_trials(records(outcomes(tmp_path)[:3]))
+    save_trials(records(outcomes(tmp_path)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("trials.csv", "trials.json")
+    ]
+    assert len(json.loads((tmp_path / "trials.json").read_text())["trials"]) == 4
+
+
 def test_without_jobs_there_is_no_table():
     assert save_trials([]) is None
 
