@@ -33,6 +33,14 @@ from specflow.runtime.stopwatch import Stopwatch
 
 __all__ = ["Program"]
 
+_MOST_IN_FLIGHT = 8
+"""Calls of single steps after which the host waits, where devices share its threads.
+
+JAX's CPU client holds the thread of a 33rd call until an earlier one ends. That one may
+be queued for the same thread, while other devices wait for it in a collective: with two
+processes of two devices, on two cores, forever. Two device loops are in flight at once.
+"""
+
 
 class _TrainExecutable:
     """A training program, compiled when it is first run.
@@ -231,10 +239,13 @@ class Program:
         if lowered.looped:
             bounds = np.int32(start), np.int32(stop)
             return run(state, losses, outputs, *batches, *bounds, *lowered.last_args)
+        shares = self.partitioner.mesh.size > 1
         for index in range(start, stop):
             state, losses, outputs = run(
                 state, losses, outputs, *batches, np.int32(index), *lowered.last_args
             )
+            if shares and (index - start) % _MOST_IN_FLIGHT == _MOST_IN_FLIGHT - 1:
+                jax.block_until_ready(losses)
         return state, losses, outputs
 
     def lowered_train(
