@@ -239,13 +239,11 @@ class Program:
         if lowered.looped:
             bounds = np.int32(start), np.int32(stop)
             return run(state, losses, outputs, *batches, *bounds, *lowered.last_args)
-        shares = self.partitioner.mesh.size > 1
         for index in range(start, stop):
             state, losses, outputs = run(
                 state, losses, outputs, *batches, np.int32(index), *lowered.last_args
             )
-            if shares and (index - start) % _MOST_IN_FLIGHT == _MOST_IN_FLIGHT - 1:
-                jax.block_until_ready(losses)
+            _wait_for_some(losses, index - start)
         return state, losses, outputs
 
     def lowered_train(
@@ -414,3 +412,10 @@ def _zeros(
     traced = zeros.trace()
     compiled = EXECUTABLES.compile(traced, traced.lower(), devices=devices)
     return lambda: compiled()._replace(measured=step_metrics.stacked(steps))
+
+
+def _wait_for_some(losses: jax.Array, calls: int) -> None:
+    """Waits after each `_MOST_IN_FLIGHT` calls, where devices share the host."""
+    is_last = calls % _MOST_IN_FLIGHT == _MOST_IN_FLIGHT - 1
+    if is_last and len(losses.sharding.device_set) > 1:
+        jax.block_until_ready(losses)
