@@ -224,7 +224,7 @@ def test_trials_in_a_file_are_validated_before_the_first_one_starts(project):
         # Hydra's BasicSweeper makes one value of a list: that is no sweep over it.
         ("seed: [1, 2]", "seed: got [1,2] ({}:9:7). Expected a whole number >= 0."),
         ("optimizer: {lr: '1,2'}",
-         "optimizer.lr: got '1,2' ({}:9:7). Expected a number > 0."),
+         "optimizer.lr: got '1,2' ({}:9:7). Expected a number > 0. Did you mean 1.2?"),
     ],
 )  # fmt: skip
 def test_values_in_a_file_that_are_not_text_are_validated_as_they_are(
