@@ -76,7 +76,7 @@ def _train(composed: "Composed") -> dict[str, Any]:
 def _sweep(arguments: argparse.Namespace) -> int:
     from specflow.diagnostics.rendering import document, line
     from specflow.runtime import project_file
-    from specflow.sweep.failed_jobs import failed_jobs
+    from specflow.sweep.failed_trials import failed_trials
     from specflow.sweep.hydra_jobs import sweep
     from specflow.sweep.outcomes import pooled_line, records, table
 
@@ -105,7 +105,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
         if (saved := _save_trials(records(outcomes))) is not None:
             with standard_streams.to_the_end():
                 print(f"\n{saved}")
-    status, failed = failed_jobs(outcomes, saved and saved.parent)
+    status, failed = failed_trials(outcomes, saved and saved.parent)
     if as_json:
         from specflow.output.json_values import to_plain
 

@@ -101,6 +101,30 @@ def test_the_training_program_is_lowered_while_initial_values_compile(
         np.testing.assert_array_equal(state.params[path], array)
 
 
+@pytest.mark.parametrize(("devices", "waits"), [(1, 0), (2, 2)])
+def test_single_steps_on_several_devices_do_not_pile_up(monkeypatch, devices, waits):
+    """JAX's CPU client holds a thread of the devices at the 33rd call in flight."""
+
+    def model_fn(model, features, labels, mode):
+        loss = ((model(features[:, None])[:, 0, 0] - labels) ** 2).mean()
+        return sf.TPUEstimatorSpec(mode, {}, loss, optax.sgd(0.1))
+
+    program = Program(
+        model_fn,
+        SplitModel(lambda rngs: nnx.Conv(3, 1, 1, rngs=rngs)),
+        Partitioner(build_mesh(AxesConfig(data=devices), jax.devices()[:devices])),
+    )
+    state = program.init_state(0, X[0], Y[0])
+    features, labels = program.put((X[[0] * 20], Y[[0] * 20]), axis=1)
+    ready, waited = jax.block_until_ready, []
+    monkeypatch.setattr(
+        jax, "block_until_ready", lambda array: waited.append(array) or ready(array)
+    )
+    _, losses, _ = program.train(state, features, labels, 0, 20)
+    assert [array.shape for array in waited] == [(20,)] * waits
+    assert np.isfinite(losses).all()
+
+
 def test_an_error_while_initial_values_compile_is_raised():
     def steps():
         raise sf.DataError("no length")

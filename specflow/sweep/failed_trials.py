@@ -7,7 +7,7 @@ from specflow.diagnostics.errors import MACHINE, MISTAKE, Diagnostic
 from specflow.sweep.outcomes import Outcome
 from specflow.sweep.pool.trial_failures import Failure
 
-__all__ = ["failed_jobs"]
+__all__ = ["failed_trials"]
 
 _OF_MACHINE = (
     Failure.MACHINE,
@@ -20,7 +20,7 @@ _MOST = 8
 """Jobs that are named."""
 
 
-def failed_jobs(
+def failed_trials(
     outcomes: Sequence[Outcome], folder: Path | None
 ) -> tuple[int, Diagnostic | None]:
     """Returns the exit status of a sweep, and what to report of its failed trials.
@@ -33,11 +33,11 @@ def failed_jobs(
         folder: of the sweep; None: unknown.
 
     >>> done, nan = Outcome((), "", {}), Outcome((), "", None, failure="nan")
-    >>> status, diagnostic = failed_jobs([done, nan], Path("runs/grid"))
+    >>> status, diagnostic = failed_trials([done, nan], Path("runs/grid"))
     >>> print(status, diagnostic)
     2 sweep: 1 of 2 trials failed: trial 1 (nan). specflow sweep show runs/grid lists
     the reasons; the same command with output.dir=runs/grid starts failed trials again.
-    >>> failed_jobs([done], None)
+    >>> failed_trials([done], None)
     (0, None)
     """
     failed = {
