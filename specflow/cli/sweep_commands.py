@@ -1,8 +1,8 @@
 """`sweep show`, `sweep best`, `sweep report`: results of sweeps; they load no JAX."""
 
 import argparse
+import os
 import sys
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from specflow.cli.command import usage
@@ -126,7 +126,7 @@ def _format(arguments: argparse.Namespace) -> str:
             file is of no format.
     """
     output = arguments.output
-    suffix = PurePath(output or "").suffix
+    suffix = os.path.splitext(output or "")[1]
     is_json = arguments.report == "json"
     format = "json" if is_json else getattr(arguments, "format", None)
     if format is None and suffix not in _FORMATS:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -52,9 +53,9 @@ def save_trials(rows: Sequence[Mapping[str, Any]]) -> Path | None:
 def _named(rows: Sequence[Any]) -> set[str]:
     """Returns numbers and overrides of trials, by which those of a sweep are known."""
     return {
-        to_json([row.get("trial"), row.get("overrides")])
+        json.dumps([row.get("trial"), row.get("overrides")])
         if isinstance(row, dict)
-        else to_json(row)
+        else json.dumps(row)
         for row in rows
     }
 

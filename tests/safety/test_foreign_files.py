@@ -114,7 +114,7 @@ def test_a_file_sets_no_environment_variable_of_a_sweep(experiment, theirs):
         swept(experiment=experiment)
     assert str(raised.value) == (
         "hydra.job.env_set.THEIR_WORD: a file would set the environment of the sweep's "
-        f"jobs ({FILE}:5:25). " + TYPED.format("++hydra.job.env_set.THEIR_WORD=a")
+        f"trials ({FILE}:5:25). " + TYPED.format("++hydra.job.env_set.THEIR_WORD=a")
     )
 
 
