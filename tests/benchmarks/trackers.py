@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from specflow import TrackedRun, Tracker, TrackerClient
+from specflow.runtime.brief_turns import brief_turns
 from tests.benchmarks.report import Row
 
 METRICS, SECONDS = 10, 10
@@ -129,7 +130,7 @@ def _rows(name: str, client: TrackerClient, folder: Path) -> list[Row]:
             ours=share,
             theirs=1.0,
             what="a second of training",
-            goal=0.01,
+            goal=0.01 if of == "steps" else None,
         )
         for of, share in found.items()
     ]
@@ -159,7 +160,8 @@ def _lost_s(call) -> float:
         for _ in range(2 * ROUNDS):
             time.sleep(0.5)
             began = time.perf_counter()
-            call()
+            with brief_turns():  # As the thread of a tracker does.
+                call()
             calls.append((began, time.perf_counter()))
         time.sleep(0.5)
         done.set()

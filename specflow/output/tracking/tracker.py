@@ -17,6 +17,7 @@ from specflow.output.tracking.metric_names import MetricNames
 from specflow.output.tracking.tracked_run import MetricRow, TrackedRun
 from specflow.output.tracking.tracker_client import RunStatus, TrackerClient
 from specflow.output.tracking.tracker_run_ids import TRACKERS, run_id, set_run_id
+from specflow.runtime.brief_turns import brief_turns
 from specflow.runtime.secret_text import without_secrets
 
 __all__ = ["Tracker"]
@@ -183,9 +184,11 @@ class Tracker:
                 if status is not None and self._failures:
                     attempts_left = min(attempts_left, 1)
             try:
-                self._send()
+                with brief_turns():
+                    self._send()
+                    if status is not None:
+                        self._finish(status)
                 if status is not None:
-                    self._finish(status)
                     self._end(True)
                 self._failures = 0
                 self._rest()
