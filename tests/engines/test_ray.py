@@ -64,7 +64,7 @@ def test_trials_are_those_of_the_launcher_of_this_machine(start, sweep, local, a
     assert status == 0, err
     assert out.replace("ray/", "local/") == table
     equal(start.cwd / "ray", folder)
-    assert sorted(one for one in err.splitlines() if one.startswith("job "))
+    assert sorted(one for one in err.splitlines() if one.startswith("trial "))
     # Nothing is left to run, and no process is left.
     assert sweep(*words)[0] == 0
     assert len(lines(start.cwd / "ray")) == 6

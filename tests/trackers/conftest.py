@@ -133,7 +133,7 @@ def trained_through_kills(started, tmp_path) -> Callable[..., Path]:
     come while its package is imported, which takes seconds.
     """
 
-    def train(reporter: str, files: str, *, steps: int = 16_000, seed: int = 0) -> Path:
+    def train(reporter: str, files: str, *, steps: int = 64_000, seed: int = 0) -> Path:
         pauses = random.Random(seed)
         words = [
             "train", "experiment=digits_mlp", "name=killed",

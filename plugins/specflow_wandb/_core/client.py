@@ -1,6 +1,8 @@
 """Calls of wandb: a run with a step of its own as the axis of every metric."""
 
+import os
 import shutil
+import sys
 import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -49,6 +51,10 @@ class WandbTracker(TrackerClient):
 
     def start(self, run: TrackedRun, run_id: str | None) -> str:
         """See `specflow.TrackerClient`."""
+        if "wandb" not in sys.modules:
+            # The service of a process that has started this one would take the rows,
+            # and write none of them before that one ends.
+            os.environ.pop("WANDB_SERVICE", None)
         import wandb  # type: ignore
 
         self.close()
