@@ -70,7 +70,7 @@ def _begin_with_patience() -> None:
         return
     os.environ["XLA_FLAGS"] = f"{flags or ''} {_PATIENCE}=600".lstrip()
     try:
-        with contextlib.suppress(RuntimeError):  # Whoever asks for devices is told.
+        with contextlib.suppress(RuntimeError):  # Later uses raise it too.
             jax.local_devices(backend="cpu")
     finally:
         # Names of programs in caches, and of machines, have the flags in them.

@@ -1,18 +1,14 @@
 """Real processes change and mix images as one process does."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 
 from specflow.cli.main import main
 from specflow.output import Checkpointer
 from tests.data.images.image_files import write_folder
+from tests.distributed.launched import train_in_two_processes
 
-ROOT = Path(__file__).parents[2]
 STEPS = 5
 
 
@@ -46,18 +42,7 @@ def test_two_processes_change_and_mix_images_as_one(tmp_path, quickly):
     write_folder(tmp_path / "photos", each=12, size=(12, 12))
     one, two = tmp_path / "one", tmp_path / "two"
     assert main(["train", *words(tmp_path / "photos", one), "mesh.axes.data=2"]) == 0
-    launched = subprocess.run(
-        [
-            *(sys.executable, "-m", "specflow", "launch", "--processes", "2", "--"),
-            *("train", *words(tmp_path / "photos", two), "mesh.pretend_devices=2"),
-        ],
-        env={**os.environ, **quickly, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert launched.returncode == 0, launched.stderr
+    train_in_two_processes(words(tmp_path / "photos", two), quickly)
     assert json.loads((two / "manifest.json").read_text())["processes"] == 2
     # Each step's loss is that of its rows; sums over devices are in another order.
     np.testing.assert_allclose(losses(two), losses(one), rtol=2e-5)

@@ -1,10 +1,6 @@
 """Real processes that read a table in blocks train on the rows of one process."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from specflow.cli.main import main
+from tests.distributed.launched import train_in_two_processes
 
-ROOT = Path(__file__).parents[2]
 ROWS = 700
 STEPS = 12
 
@@ -57,19 +53,8 @@ def rows(folder, *keys):
 def test_two_processes_train_on_the_rows_of_one(path, tmp_path, quickly):
     one, two = tmp_path / "one", tmp_path / "two"
     assert main(["train", *words(path, one), "mesh.axes.data=2"]) == 0
-    launched = subprocess.run(
-        [
-            *(sys.executable, "-m", "specflow", "launch", "--processes", "2", "--"),
-            *("train", *words(path, two), "mesh.pretend_devices=2"),
-        ],
-        env={**os.environ, **quickly, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert launched.returncode == 0, launched.stderr
-    assert launched.stderr.count("blocks are read as they are needed") >= 1
+    errors = train_in_two_processes(words(path, two), quickly)
+    assert errors.count("blocks are read as they are needed") >= 1
     assert json.loads((two / "manifest.json").read_text())["processes"] == 2
     expected, found = rows(one, "step", "loss"), rows(two, "step", "loss")
     assert [step for step, _ in found] == list(range(1, STEPS + 1))
