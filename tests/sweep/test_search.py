@@ -78,6 +78,24 @@ def test_two_processes_share_the_work_of_a_directory(tmp_path):
     assert sorted(ended) == list(range(16))
 
 
+def test_one_that_came_and_went_meanwhile_counts(tmp_path):
+    shorter = []
+
+    def visited(trial, step):
+        if not shorter:
+            shorter.append(None)
+            shorter[0] = run(plan(trials=5), tmp_path)
+        return loss(trial, step)
+
+    _, pool = run(plan(trials=9), tmp_path, metrics=visited)
+    _, visitor = shorter[0]
+    assert len(visitor.ran) == 4
+    assert len(pool.ran) == 5
+    assert [one.number for one in stored(tmp_path)] == list(range(9))
+    run(plan(trials=9), tmp_path)
+    assert not list((tmp_path / "supervisors").iterdir())
+
+
 def test_a_grid_has_every_combination_once_in_order(tmp_path):
     trials, _ = run(plan(N, K, sampler={"name": "grid"}, trials=6), tmp_path)
     assert [(one.settings["n"], one.settings["k"]) for one in trials] == [

@@ -250,7 +250,10 @@ class Supervisors:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with self._turn:
             self._lock.release()
-            if kind is None:  # Else its running trials are for another one.
+            # Its file stays for the others to see: its running trials are for another
+            # one, or those that run are to know that they were not alone.
+            others = {file.stem for file in self._folder.iterdir()} - {self.own}
+            if kind is None and all(map(self.is_dead, others)):
                 (self._folder / f"{self.own}.lock").unlink(missing_ok=True)
 
     @contextlib.contextmanager
@@ -261,7 +264,7 @@ class Supervisors:
 
     @property
     def are_several(self) -> bool:
-        """True if there is, or was, another one."""
+        """True if there is, or was since this one's start, another one."""
         return len(list(self._folder.iterdir())) > 1
 
     def forget_dead(self) -> None:
