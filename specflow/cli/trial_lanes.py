@@ -1,12 +1,14 @@
 """Trials that take turns in one process, each with the process as it left it."""
 
-import contextlib
+import functools
+import inspect
 import os
 import signal
 import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from specflow.runtime.signal_handlers import SharedHandler
 from specflow.sweep.pool.process_state import ProcessState
 
 if TYPE_CHECKING:
@@ -24,7 +26,8 @@ class Lane:
 
     Args:
         number: of the trial.
-        trial: yields its device loops, and returns the message about its end.
+        trial: yields None first, then its device loops, and returns the message about
+            its end.
         log: file for its output; None: that of the process.
         is_packed: whether its device loops may run with those of others.
     """
@@ -46,6 +49,8 @@ class Lane:
         """Number of its device loops so far."""
         self.state: ProcessState | None = None
         """The process as it left it."""
+        self.handlers: dict[int, Any] = {}
+        """Its handlers of the signals that stop it."""
         self.signals: list[int] = []
         """Those that arrived while it waited."""
 
@@ -62,10 +67,10 @@ class Lanes:
         """Number of a trial -> it."""
         self._current: Lane | None = None
         self._outside = ProcessState()
+        self._outside_handlers: dict[int, Any] = {}
+        self._delivers = False
+        """Whether the current trial is told of signals; what is raised reaches it."""
         self._streams = os.dup(1), os.dup(2)
-        reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._signals = reader
-        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
 
     def begin(self, lane: Lane) -> dict[str, Any] | None:
         """Runs a trial up to its first device loop.
@@ -73,7 +78,8 @@ class Lanes:
         Returns:
             The message about its end; None if it has not ended.
         """
-        self._pass_signals_on()  # Those so far are for the others.
+        # From here on, what is raised in it is its end.
+        next(lane.trial)
         self.running[lane.number] = lane
         return self._run(lane, None)
 
@@ -91,16 +97,21 @@ class Lanes:
     def _run(
         self, lane: Lane, result: "DeviceLoopResult | BaseException | None"
     ) -> dict[str, Any] | None:
-        self._switch(lane)
+        if lane is not self._current:
+            self._switch(lane)
         error: BaseException | None = None
         try:
-            for number in lane.signals:
+            self._delivers = True
+            while lane.signals:
+                number = lane.signals.pop(0)
                 handler: Any = signal.getsignal(number)
+                # The others have heard of it.
+                handler = getattr(handler, "handler", handler)
                 if callable(handler):
                     handler(number, None)
+            self._delivers = False
         except BaseException as raised:
-            error = raised
-        lane.signals.clear()
+            self._delivers, error = False, raised
         lane.loop = None
         if isinstance(result, BaseException):
             error, result = error or result, None
@@ -112,48 +123,71 @@ class Lanes:
                 lane.loop = lane.trial.send(sent)
         except StopIteration as end:
             del self.running[lane.number]
-            self._leave()
+            self._switch(next(iter(self.running.values()), None))
             return end.value
+        for number in _STOPPING:
+            handler = signal.getsignal(number)
+            if not isinstance(handler, SharedHandler):  # Of a user.
+                signal.signal(number, self._shared(handler))
         lane.loops += lane.loop is not None
         return None
 
-    def _switch(self, lane: Lane) -> None:
-        """Makes the process as a trial left it."""
-        if lane is self._current:
-            return
-        self._pass_signals_on()
-        if self._current is None:
-            self._outside = ProcessState()
-        else:
-            _flush()
-            self._current.state = ProcessState()
-        self._current = lane
-        self._redirect(lane)
-        if lane.state is not None:
-            lane.state.restore()
-            return
-        self._outside.restore()
-        warnings.filters = list(warnings.filters)
+    def _switch(self, lane: Lane | None) -> None:
+        """Makes the process as a trial left it, or as it was before all.
 
-    def _leave(self) -> None:
-        """Makes the process as another trial left it, or as it was before all."""
+        A signal that arrives meanwhile is for all trials.
+        """
+        held: dict[int, Any]
+        held = {number: signal.signal(number, self._hold) for number in _STOPPING}
         _flush()
-        self._pass_signals_on()
-        self._current = next(iter(self.running.values()), None)
-        state = self._outside if self._current is None else self._current.state
-        assert state is not None
-        state.restore()
-        self._redirect(self._current)
+        former, self._current = self._current, lane
+        if former is None:
+            self._outside, self._outside_handlers = ProcessState(), held
+        elif former.number in self.running:
+            former.state, former.handlers = ProcessState(), held
+        self._redirect(lane)
+        state = lane and lane.state
+        (state or self._outside).restore()
+        if lane is not None and state is None:
+            warnings.filters = list(warnings.filters)
+        handlers = self._outside_handlers
+        if lane is not None:
+            handlers = lane.handlers or {
+                number: self._shared(functools.partial(self._in_trial, handler))
+                for number, handler in handlers.items()
+            }
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
-    def _pass_signals_on(self) -> None:
-        """Notes signals for the trials that did not run when they arrived."""
-        arrived = b""
-        with contextlib.suppress(BlockingIOError):
-            arrived = os.read(self._signals, 64)
-        for number in arrived:
-            for lane in self.running.values():
-                if lane is not self._current and number in _STOPPING:
-                    lane.signals.append(number)
+    def _shared(self, handler: Any) -> Any:
+        """Returns a handler of the current trial that notes a signal for the others."""
+        if isinstance(handler, SharedHandler) or not callable(handler):
+            return handler
+        return SharedHandler(handler, self._hear)
+
+    def _in_trial(self, handler: Any, number: int, frame: Any) -> None:
+        """Handles a signal inside of the current trial, now or when it is its turn.
+
+        The handler raises, which must not end the process and with it the others.
+        """
+        assert self._current is not None
+        state = inspect.getgeneratorstate(self._current.trial)
+        if self._delivers or state == inspect.GEN_RUNNING:
+            handler(number, frame)
+        else:
+            self._current.signals.append(number)
+
+    def _hear(self, number: int) -> None:
+        """Notes a signal for the trials that do not run now."""
+        for lane in self.running.values():
+            if lane is not self._current:
+                lane.signals.append(number)
+
+    def _hold(self, number: int, frame: object) -> None:
+        """Notes a signal for all trials."""
+        del frame
+        for lane in self.running.values():
+            lane.signals.append(number)
 
     def _redirect(self, lane: Lane | None) -> None:
         """Sends standard output and error to the log of a trial; of libraries too."""

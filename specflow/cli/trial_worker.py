@@ -213,6 +213,7 @@ class _Worker:
 
         judged: dict[str, str] = {}
         try:
+            yield None
             composed = compose(
                 trial["overrides"],
                 config_dirs=trial["config_dirs"],

@@ -6,7 +6,25 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-__all__ = ["signal_handlers"]
+__all__ = ["SharedHandler", "signal_handlers"]
+
+
+class SharedHandler:
+    """A handler of a signal that others hear of as well.
+
+    What replaces it by `signal_handlers` is shared with the same others.
+
+    Args:
+        handler: as of `signal.signal`.
+        hear: called with the number of each signal, before the handler.
+    """
+
+    def __init__(self, handler: Callable[..., Any], hear: Callable[[int], Any]):
+        self.handler, self.hear = handler, hear
+
+    def __call__(self, number: int, frame: Any) -> None:
+        self.hear(number)
+        self.handler(number, frame)
 
 
 @contextlib.contextmanager
@@ -36,7 +54,11 @@ def signal_handlers(
         yield former
         return
     for number in numbers or (signal.SIGINT, signal.SIGTERM):
-        former[number] = signal.signal(number, lambda number, _: handle(number))
+        handler: Any = lambda number, _: handle(number)  # noqa: E731
+        former[number] = signal.getsignal(number)
+        if isinstance(former[number], SharedHandler):
+            handler = SharedHandler(handler, former[number].hear)
+        signal.signal(number, handler)
     try:
         yield former
     finally:

@@ -1,3 +1,4 @@
+import contextlib
 import logging
 import os
 import random
@@ -9,7 +10,9 @@ import jax
 import numpy as np
 import pytest
 
+from specflow.cli import trial_lanes
 from specflow.cli.trial_lanes import Lane, Lanes
+from specflow.runtime.signal_handlers import signal_handlers
 from specflow.sweep.pool.process_state import ProcessState
 
 
@@ -72,9 +75,7 @@ def test_what_code_changes_is_restored(name):
 
 @pytest.fixture
 def lanes():
-    lanes = Lanes()
-    yield lanes
-    signal.set_wakeup_fd(-1)
+    return Lanes()
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -84,6 +85,7 @@ def test_trials_that_take_turns_do_not_see_what_others_change(lanes, name, is_la
     before = read()
 
     def changing():
+        yield None
         change()
         changed = read()
         yield "a device loop"
@@ -93,6 +95,7 @@ def test_trials_that_take_turns_do_not_see_what_others_change(lanes, name, is_la
         return {}
 
     def other():
+        yield None
         assert read() == before
         yield "a device loop"
         assert read() == before
@@ -114,6 +117,7 @@ def test_a_signal_reaches_every_trial_once(lanes):
     arrived = []
 
     def trial(number):
+        yield None
         former = signal.signal(signal.SIGTERM, lambda *_: arrived.append(number))
         while not arrived.count(number):
             yield "a device loop"
@@ -131,8 +135,76 @@ def test_a_signal_reaches_every_trial_once(lanes):
     assert not lanes.running
 
 
+@pytest.fixture
+def interrupts():
+    """SIGINT raises KeyboardInterrupt, as in a worker."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, former)
+
+
+@pytest.mark.parametrize("handles", [True, False])
+def test_at_every_line_of_a_change_of_turns_a_signal_reaches_every_trial_once(
+    interrupts, handles
+):
+    counts = []
+
+    def trial(number, turns):
+        try:
+            yield None
+            handler = signal_handlers(lambda _: counts.append(number), signal.SIGINT)
+            with handler if handles else contextlib.nullcontext():
+                for _ in range(turns):
+                    yield "a device loop"
+        except KeyboardInterrupt:
+            counts.append(number)
+        return {}
+
+    def sent_at(line):
+        """Whether there is such a line."""
+        counts.clear()
+        lanes, lines = Lanes(), 0
+
+        def trace(frame, event, _):
+            nonlocal lines
+            if frame.f_code.co_filename != trial_lanes.__file__:
+                return None
+            lines += event == "line"
+            if event == "line" and lines == line:
+                os.kill(os.getpid(), signal.SIGINT)
+            return trace
+
+        every = [
+            Lane(n, trial(n, turns), None, is_packed=True)
+            for n, turns in enumerate((3, 1, 3))
+        ]
+        for lane in every:
+            lanes.begin(lane)
+        former = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            for lane in (every[0], every[2], every[1], every[0], every[2]):
+                if lane.number in lanes.running:
+                    lanes.resume(lane, "a result")
+        finally:
+            sys.settrace(former)
+        for lane in list(lanes.running.values()):
+            lanes.resume(lane, "a result")
+        assert not lanes.running
+        return lines >= line
+
+    line = 1
+    while sent_at(line):
+        assert (counts.count(0), counts.count(2)) == (1, 1), line
+        assert counts.count(1) <= 1
+        line += 1
+    assert line > 100
+
+
 def test_each_trial_has_a_log(lanes, tmp_path, capfd):
     def trial(number):
+        yield None
         print("first of", number)
         yield "a device loop"
         os.write(2, f"second of {number}\n".encode())
