@@ -33,6 +33,10 @@ TEXTS = {
     "item_of_a_list": ["mesh.rules.0.along", "mesh=fsdp"],
     "group": ["experiment"],
     "experiment": [],
+    "choice_of_a_group": ["optimizer=sgd"],
+    "choice_in_an_experiment": ["experiment=digits", "optimizer=sgd", "seed=3"],
+    "choice_with_a_mistake": ["sweep=tpe", "sweep.trial=3"],
+    "several_choices": ["optimizer=sgd", "mesh=fsdp"],
     "run": ["run"],
     "launcher_of_words": ["hydra/launcher=specflow_ray"],
     "option_of_a_launcher": ["hydra.launcher.pack"],
@@ -56,6 +60,7 @@ TEXTS = {
 }  # fmt: skip
 MISTAKES = {
     "wrong_value", "misspelt_key", "misspelt_field", "field_of_other_kinds",
+    "choice_with_a_mistake",
     "name_that_is_not_there", "below_a_leaf", "two_keys",
     "misspelt_option_of_a_launcher", "setting_of_hydra",
 }  # fmt: skip

@@ -13,7 +13,7 @@ from specflow.compose.key_hints import key_hint
 from specflow.compose.merge.default_sections import fold_defaults
 from specflow.compose.merge.layer_history import LayerValue, RecordingMerger
 from specflow.compose.read.config_folders import Folders, about_file, folders
-from specflow.compose.read.override_grammar import format_value
+from specflow.compose.read.override_grammar import format_value, read
 from specflow.compose.section_types import ROOT, Slot, fields_of, in_words, label
 from specflow.config.base import TARGET, Config, Target
 from specflow.config.experiment import ExperimentConfig
@@ -71,7 +71,8 @@ def explain(
     """Explains a key: by itself, or in the experiment that overrides compose.
 
     Args:
-        key: dotted, such as `optimizer.lr`; empty for the whole experiment.
+        key: dotted, such as `optimizer.lr`; empty for the whole experiment, or for what
+            the only override that chooses from a group chooses.
         overrides: as on the command line; without any, no experiment is composed, and
             the key is explained for every kind of section that has it.
         config_dirs: the user's own config folders.
@@ -87,9 +88,15 @@ def explain(
     (0.0003, [(0.0003, 'override optimizer.lr=3e-4'),
               (0.002, 'conf/experiment/digits.yaml:17'),
               (0.001, 'conf/optimizer/adamw.yaml:4')])
+    >>> explanation = explain("", ["optimizer=sgd"])
+    >>> explanation.key, explanation.fields["momentum"]
+    ('optimizer=sgd', (None, 'Decay rate of the momentum; null: none.'))
     """
-    path = tuple(key.split(".")) if key else ()
     search_folders, lines = folders(config_dirs), tuple(overrides)
+    if not key and (group := _only_group(lines, search_folders)):
+        explanation = explain(group, lines, config_dirs=config_dirs)
+        return _of_choice(explanation)
+    path = tuple(key.split(".")) if key else ()
     if key in _OWN:
         return Explanation(key, _OWN[key])
     if f"{key.replace('/', '.')}.".startswith(f"{_OF_LAUNCHER}.") or (
@@ -111,6 +118,32 @@ def explain(
     if composed.guessed:  # A substituted choice was not requested.
         raise ConfigError(*composed.guessed)
     return _in_experiment(path, composed, merger, search_folders)
+
+
+def _only_group(lines: Sequence[str], folders: Folders) -> str:
+    """Returns the section that one override chooses, if no other chooses one."""
+    request, _ = read(lines, folders)
+    groups = [
+        one.key_or_group
+        for one in request.choices
+        if one.key_or_group in ExperimentConfig.model_fields
+        and not one.is_delete()
+        and isinstance(one.value(), str)
+    ]
+    return groups[0] if len(groups) == 1 else ""
+
+
+def _of_choice(explanation: Explanation) -> Explanation:
+    """Explains the choice of a section, without the choices beside it."""
+    choice = f"{explanation.key}={explanation.layers[0].value}"
+    return dataclasses.replace(
+        explanation,
+        key=choice,
+        about=explanation.choices.get(choice) or explanation.about,
+        takes="",
+        defaults={},
+        choices={},
+    )
 
 
 def _of_launcher(key: str, lines: Sequence[str], folders: Folders) -> Explanation:
@@ -286,7 +319,8 @@ def _chosen(path: tuple[str, ...], composed: Draft) -> list[LayerValue]:
         key=lambda entry: entry.override,
     )
     before = [
-        LayerValue(entry.origin, entry.choice) for entry in reversed(defaults_entries)
+        LayerValue(entry.origin, None if entry.choice == "null" else entry.choice)
+        for entry in reversed(defaults_entries)
     ]
     return [chosen, *(one for one in before if one.origin != chosen.origin)]
 
