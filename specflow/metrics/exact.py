@@ -17,6 +17,8 @@ Exact: TypeAlias = int | Fraction | float
 """Number without rounding error: a count or a sum; a float only if not finite."""
 
 _SPLITTER = 2.0**27 + 1.0
+_FLOAT64 = np.dtype(np.float64)
+"""A dtype: to look up that of a type takes as long as to cast a batch."""
 
 
 def exact_sum(*factors: Num[np.ndarray, " n"]) -> Exact:
@@ -35,7 +37,7 @@ def exact_sum(*factors: Num[np.ndarray, " n"]) -> Exact:
     Fraction(7, 4)
     """
     if len(factors) == 1 and (given := np.asarray(factors[0])).ndim == 1:
-        values = given if given.dtype == np.float64 else given.astype(np.float64)
+        values = given if given.dtype == _FLOAT64 else given.astype(_FLOAT64)
         # The root of the sum of squares bounds every magnitude (doubled: whatever the
         # rounding), in fewer operations; squares of 32 bits do not overflow in 64.
         is_narrow = given.dtype.itemsize <= 4
@@ -162,6 +164,8 @@ def _total(values: Float[np.ndarray, " n"], largest: float) -> Fraction:
         return sum(map(Fraction, values.tolist()), Fraction(0))
     upper = (split + values) - split
     total = Fraction(float(np.add.reduce(upper)))
+    if upper.tobytes() == values.tobytes():  # A quarter of the time of a subtraction.
+        return total
     lower = values - upper
     if np.count_nonzero(lower):
         total += _total(lower, _largest(lower))
