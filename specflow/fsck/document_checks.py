@@ -87,6 +87,8 @@ class Seals:
             size = finding.path.stat().st_size
             if size < seal["bytes"]:
                 reason = f"has {size} of the {seal['bytes']} bytes that {document} has"
+            elif size > seal["bytes"] and not _is_appended_to(finding.path):
+                reason = f"has {size} bytes, and {document} has {seal['bytes']}"
             elif file_digest(finding.path, seal["bytes"]) != seal["sha256"]:
                 reason = f"changed since {document} was written"
             else:
@@ -94,6 +96,11 @@ class Seals:
         except FileNotFoundError:
             reason = f"is missing, and {document} lists it"
         return Finding(finding.path, Verdict.DAMAGED, reason, finding.repair)
+
+
+def _is_appended_to(path: Path) -> bool:
+    """Returns whether a run appends to a file, even after it was listed."""
+    return path.suffix == ".jsonl" or "tfevents" in path.name
 
 
 def check_config(run: Path) -> Finding:

@@ -36,6 +36,7 @@ def damages(content: bytes):
     for kept in sorted({0, size - 1}):
         if kept < size:
             yield f"cut to {kept} of {size} bytes", content[:kept]
+    yield "a line appended", content + b"\n"
     yield "removed", None
 
 
@@ -50,6 +51,8 @@ def is_harmless(file: Path, before: bytes, after: bytes | None) -> bool:
     if after is None:
         # Of event files, one has the status of the session alone.
         return file.name in UNDETECTABLE_REMOVALS or b"session_end_info" in before
+    if file.suffix in (".jsonl", ".csv"):
+        return after == before + b"\n"
     if file.suffix != ".json":
         return False
     try:
