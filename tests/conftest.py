@@ -2,7 +2,6 @@
 
 import gc
 import os
-from unittest.mock import patch
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 
@@ -13,26 +12,26 @@ from jax.lib import __version__ as jaxlib_version
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Most of what XLA does for speed is left out here: tests compile thousands of programs
-# and run each for some steps. What tests start compiles as a user's programs do, unless
-# it is given these.
-QUICKLY = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+# Most of what XLA does for speed is left out: tests compile thousands of programs and
+# run each for some steps, in this process and in those that they start; a fixture is
+# for those that are to compile as a user's.
 jax.config.update("jax_disable_most_optimizations", True)
+QUICKLY = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 # The older of two ways to write a fusion as code takes half the time, and programs as
 # small as these are not worth cutting up. A flag that XLA does not know ends the
 # process, so they are given to versions that were seen to know them.
-flags = []
+flags = [os.environ.get("XLA_FLAGS", "")]
 if jaxlib_version.startswith(("0.10.", "0.11.", "0.12.")):
     # On a busy machine eight devices may begin a collective more than a minute apart.
     flags.append("--xla_cpu_collective_call_terminate_timeout_seconds=600")
 if jaxlib_version.startswith("0.10."):
     flags.append("--xla_cpu_use_fusion_emitters=false")
     flags.append("--xla_cpu_parallel_codegen_split_count=1")
-if flags:
-    QUICKLY["XLA_FLAGS"] = " ".join(flags)
-    given = os.environ.get("XLA_FLAGS", "")
-    with patch.dict(os.environ, XLA_FLAGS=f"{given} {QUICKLY['XLA_FLAGS']}"):
-        jax.devices()  # Reads them, once.
+if any(flags):
+    QUICKLY["XLA_FLAGS"] = " ".join(flags).strip()
+AS_GIVEN = {name: os.environ.get(name) for name in QUICKLY}
+os.environ.update(QUICKLY)
+jax.devices()  # Reads the flags, once.
 
 
 # The first example compiles, and a machine may be busy.
@@ -73,10 +72,14 @@ def pytest_collection_finish(session):
     gc.set_threshold(50_000, 20, 100)
 
 
-@pytest.fixture(scope="session")
-def quickly():
-    """Environment of a program that is to compile as the tests' own programs do."""
-    return QUICKLY
+@pytest.fixture
+def compiled_as_a_users(monkeypatch):
+    """What a test starts compiles with all that XLA does for speed."""
+    for name, value in AS_GIVEN.items():
+        if value is None:
+            monkeypatch.delenv(name)
+        else:
+            monkeypatch.setenv(name, value)
 
 
 def _read(text):

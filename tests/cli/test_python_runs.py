@@ -140,6 +140,7 @@ def test_a_script_trains_and_the_command_evaluates_the_same(
     folder, capsys, monkeypatch
 ):
     (folder / "their_script.py").write_text(PARTS + TRAIN)
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "8")  # As here: sums of the same parts.
     done = preloaded.run([sys.executable, "their_script.py", "run"], cwd=folder)
     assert done.returncode == 0, done.stderr
     right = json.loads(done.stdout)

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 __all__ = ["train_in_two_processes"]
@@ -11,14 +11,14 @@ __all__ = ["train_in_two_processes"]
 ROOT = Path(__file__).parents[2]
 
 
-def train_in_two_processes(words: Sequence[str], variables: Mapping[str, str]) -> str:
+def train_in_two_processes(words: Sequence[str]) -> str:
     """Trains on two pretended devices of two processes; returns standard error."""
     launched = subprocess.run(
         [
             *(sys.executable, "-m", "specflow", "launch", "--processes", "2", "--"),
             *("train", *words, "mesh.pretend_devices=2"),
         ],
-        env={**os.environ, **variables, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=240,

@@ -38,11 +38,11 @@ def losses(folder):
     return [row["loss"] for row in lines if row["split"] == "train"]
 
 
-def test_two_processes_change_and_mix_images_as_one(tmp_path, quickly):
+def test_two_processes_change_and_mix_images_as_one(tmp_path):
     write_folder(tmp_path / "photos", each=12, size=(12, 12))
     one, two = tmp_path / "one", tmp_path / "two"
     assert main(["train", *words(tmp_path / "photos", one), "mesh.axes.data=2"]) == 0
-    train_in_two_processes(words(tmp_path / "photos", two), quickly)
+    train_in_two_processes(words(tmp_path / "photos", two))
     assert json.loads((two / "manifest.json").read_text())["processes"] == 2
     # Each step's loss is that of its rows; sums over devices are in another order.
     np.testing.assert_allclose(losses(two), losses(one), rtol=2e-5)

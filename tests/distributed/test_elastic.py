@@ -113,13 +113,13 @@ def abstract(mesh, spec):
     }
 
 
-def in_processes(count, address, environment, actions):
+def in_processes(count, address, actions):
     """Runs (save or restore, folder, sharding), and returns what each process read."""
     words = [sys.executable, "-c", PROGRAM, address]
     started = [
         Preloaded(
             [*words, str(index), str(count), json.dumps(actions)],
-            env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -148,7 +148,7 @@ def mesh_of(devices):
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory, new_coordinator, quickly):
+def saved(tmp_path_factory, new_coordinator):
     """Folder of each writer, one, two or four processes, and what two processes read.
 
     The two of them restore what one and what four processes saved, under the same
@@ -158,7 +158,7 @@ def saved(tmp_path_factory, new_coordinator, quickly):
     folders = {count: str(root / str(count)) for count in (1, 2, 4)}
     with Checkpointer(folders[1]) as checkpoints:
         checkpoints.save(1, placed(mesh_of(1), ROWS))
-    in_processes(4, new_coordinator(), quickly, [["save", folders[4], "rows"]])
+    in_processes(4, new_coordinator(), [["save", folders[4], "rows"]])
     actions = [
         ["restore", folders[1], "rows"],
         ["restore", folders[1], "columns"],
@@ -166,7 +166,7 @@ def saved(tmp_path_factory, new_coordinator, quickly):
         ["restore", folders[4], "columns"],
         ["save", folders[2], "columns"],
     ]
-    read = in_processes(2, new_coordinator(), quickly, actions)
+    read = in_processes(2, new_coordinator(), actions)
     cases = [f"{Path(folder).name} {spec}" for _, folder, spec in actions[:4]]
     return folders, dict(zip(cases, zip(*read, strict=True), strict=True))
 

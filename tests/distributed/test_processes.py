@@ -46,15 +46,6 @@ LONGER = (
 """Overrides with which one process resumes any of the runs."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _compiled_as_here(quickly):
-    """Like `one`: each of several processes compiles all that it runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in quickly.items():
-            patch.setenv(name, value)
-        yield
-
-
 def run(*words, index=None, program=("-m", "specflow"), **more):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     if index is not None:

@@ -141,12 +141,12 @@ def killed(state):
 """
 
 
-def both(what, folder, address, quickly):
+def both(what, folder, address):
     """Runs the processes: exit statuses and their results."""
     started = [
         Preloaded(
             [sys.executable, "-c", PROGRAM, what, address, str(index), str(folder)],
-            env={**os.environ, **quickly, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -169,10 +169,10 @@ def both(what, folder, address, quickly):
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory, new_coordinator, quickly):
+def results(tmp_path_factory, new_coordinator):
     """Results of both processes that save while they compute, and the folder."""
     folder = tmp_path_factory.mktemp("saves") / "checkpoints"
-    first, second = both("while saving", folder, new_coordinator(), quickly)
+    first, second = both("while saving", folder, new_coordinator())
     assert (first[0], second[0]) == (0, 0), first[2] + second[2]
     return folder, first[1], second[1]
 
@@ -228,9 +228,9 @@ def test_the_saved_state_is_that_of_its_step(results):
 
 
 def test_a_process_killed_while_saving_leaves_the_previous_checkpoint(
-    coordinator, tmp_path, quickly
+    coordinator, tmp_path
 ):
-    first, second = both("killed", tmp_path, coordinator, quickly)
+    first, second = both("killed", tmp_path, coordinator)
     assert second[0] == -signal.SIGKILL
     assert first[0] == 0, first[2]
     assert first[1] == {"there": [1]}

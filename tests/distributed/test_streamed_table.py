@@ -50,10 +50,10 @@ def rows(folder, *keys):
     return [[row[key] for key in keys] for row in every]
 
 
-def test_two_processes_train_on_the_rows_of_one(path, tmp_path, quickly):
+def test_two_processes_train_on_the_rows_of_one(path, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     assert main(["train", *words(path, one), "mesh.axes.data=2"]) == 0
-    errors = train_in_two_processes(words(path, two), quickly)
+    errors = train_in_two_processes(words(path, two))
     assert errors.count("blocks are read as they are needed") >= 1
     assert json.loads((two / "manifest.json").read_text())["processes"] == 2
     expected, found = rows(one, "step", "loss"), rows(two, "step", "loss")

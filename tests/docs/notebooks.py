@@ -9,9 +9,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import nbformat
@@ -39,7 +37,6 @@ def execute(
     folder: Path,
     *,
     timeout_s: int = 300,
-    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Any:
     """Returns the notebook with the outputs of a fresh run.
 
@@ -47,8 +44,6 @@ def execute(
         path: the notebook; the file is not touched.
         folder: an empty folder; the notebook runs in `folder/reader`.
         timeout_s: limit of each cell, in seconds.
-        environment: variables for the kernel and its child processes, in addition to
-            those of this process.
 
     Raises:
         CellExecutionError: a cell raises.
@@ -62,7 +57,6 @@ def execute(
     command.chmod(0o755)
     environment = {
         **os.environ,
-        **environment,
         "PATH": os.pathsep.join([str(tools), os.environ.get("PATH", "")]),
         "PYTHONPATH": str(ROOT),
         "JAX_PLATFORMS": "cpu",

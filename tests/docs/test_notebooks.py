@@ -33,10 +33,10 @@ def test_there_are_six_notebooks():
 
 @pytest.mark.slow
 @every_notebook
-def test_a_notebook_runs_and_stores_its_pictures(path, tmp_path, quickly):
+def test_a_notebook_runs_and_stores_its_pictures(path, tmp_path):
     stored = nbformat.read(path, as_version=4)
     # Each program in them runs for some hundred steps.
-    ran = execute(path, tmp_path, environment=quickly)
+    ran = execute(path, tmp_path)
     for number, (old, new) in enumerate(zip(stored.cells, ran.cells, strict=True)):
         pictures = len(pictures_of(old)), len(pictures_of(new))
         assert pictures[0] == pictures[1], f"cell {number}: {old.source}"

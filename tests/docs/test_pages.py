@@ -303,6 +303,7 @@ def test_links_resolve(page):
     assert broken == []
 
 
+@pytest.mark.usefixtures("compiled_as_a_users")
 @pytest.mark.parametrize("block", by_page(of_language("console")))
 def test_the_output_of_a_command_is_what_it_prints(block, folder):
     command, *shown = block.splitlines()

@@ -17,6 +17,7 @@ RUN = (*QUICK[:-1], "loop.train_steps=40", "loop.batch_size=32", "loop.eval_ever
 MAP = ("hydra.launcher.pack=map", "hydra.launcher.trials_per_pack=4")
 
 
+@pytest.mark.usefixtures("compiled_as_a_users")
 def test_a_pack_leaves_what_trials_one_after_another_leave(specflow, tmp_path):
     words = ("train", "-m", *RUN, "optimizer.lr=1e-3,1e38,1e-2", "seed=1,2")
     # Each trial is on one of them; those of a pack are on all.

@@ -20,7 +20,6 @@ from specflow.output.checkpoint.archive import Archive
 from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
 from tests import preloaded
 from tests.compose.conftest import golden
-from tests.conftest import QUICKLY
 from tests.end_to_end.conftest import ROOT, Done
 
 __all__ = ["golden"]
@@ -287,7 +286,6 @@ def test_a_run_whose_directory_comes_back_resumes_by_the_same_command(
         cwd=ROOT,
         env={
             **os.environ,
-            **QUICKLY,
             "JAX_PLATFORMS": "cpu",
             "JAX_NUM_CPU_DEVICES": "8",
         },

@@ -1,6 +1,7 @@
 """Exports: their files, and outputs equal to those of `predict`, bit for bit."""
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -450,7 +451,7 @@ def test_an_unwritable_directory_is_named(finished, tmp_path):
 # -- with nothing but JAX
 
 
-def test_an_export_loads_without_the_packages_of_training(finished, tmp_path, quickly):
+def test_an_export_loads_without_the_packages_of_training(finished, tmp_path):
     estimator, path = finished
     images = tmp_path / "images.npy"
     np.save(images, IMAGES[:7])
@@ -481,12 +482,7 @@ def test_an_export_loads_without_the_packages_of_training(finished, tmp_path, qu
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script, path, images, scores],
         # Bit for bit: compiled as the tests' own programs are.
-        env={
-            "PYTHONPATH": str(ROOT),
-            "JAX_PLATFORMS": "cpu",
-            "PATH": "",
-            **quickly,
-        },
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": ""},
         capture_output=True,
         text=True,
         check=False,

@@ -146,7 +146,7 @@ def interrupts():
 
 @pytest.mark.parametrize("handles", [True, False])
 def test_at_every_line_of_a_change_of_turns_a_signal_reaches_every_trial_once(
-    interrupts, handles
+    lanes, interrupts, handles
 ):
     counts = []
 
@@ -164,7 +164,7 @@ def test_at_every_line_of_a_change_of_turns_a_signal_reaches_every_trial_once(
     def sent_at(line):
         """Whether there is such a line."""
         counts.clear()
-        lanes, lines = Lanes(), 0
+        lines = 0
 
         def trace(frame, event, _):
             nonlocal lines

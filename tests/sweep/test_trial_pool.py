@@ -1,6 +1,7 @@
 """The pool of workers, over workers that compute nothing."""
 
 import os
+import resource
 import signal
 import sys
 import threading
@@ -36,6 +37,22 @@ def test_one_worker_runs_all_trials_in_order():
     assert list(ended) == [0, 1, 2]
     assert len({one.result["pid"] for one in ended.values()}) == 1
     assert {one.status for one in ended.values()} == {TrialStatus.COMPLETE}
+
+
+@pytest.fixture
+def thousand_open_files():
+    """More than `select` can wait for."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, limits[1]), limits[1]))
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    yield
+    for descriptor in opened:
+        os.close(descriptor)
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_a_process_with_many_open_files_runs_trials(thousand_open_files):
+    assert list(outcomes([], [])) == [0, 1]
 
 
 def test_a_worker_that_dies_costs_its_running_trial_alone():

@@ -50,8 +50,10 @@ class StopSignals:
             return
         links = {worker.link.fileno(): worker for worker in workers}
         wake = [] if self._wake is None else [self._wake[0]]
-        ready, _, _ = select.select([*links, *wake], [], [])
-        for descriptor in ready:
+        ready = select.poll()  # `select.select` takes none above 1023.
+        for descriptor in (*links, *wake):
+            ready.register(descriptor, select.POLLIN)
+        for descriptor, _ in ready.poll():
             if descriptor in links:
                 yield links[descriptor]
             else:
