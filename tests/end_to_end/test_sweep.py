@@ -230,6 +230,7 @@ def test_a_killed_worker_costs_an_attempt_of_its_running_trial(specflow, tmp_pat
     assert [one.attempts for one in records.values()] == [2, 1, 1]
 
 
+@pytest.mark.thorough
 def test_without_retries_it_costs_the_trial_until_the_next_call(specflow, tmp_path):
     folder = tmp_path / "sweep"
     words = ("train", "-m", *RUN, "seed=1,2", "hydra.launcher.retries=0")

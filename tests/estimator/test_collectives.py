@@ -58,14 +58,18 @@ def collectives(mesh, micro_steps):
     return found
 
 
-@pytest.mark.parametrize("micro_steps", [1, 2, 4])
+@pytest.mark.parametrize(
+    "micro_steps", [1, pytest.param(2, marks=pytest.mark.thorough), 4]
+)
 def test_replicated_parameters_are_only_summed_over(micro_steps):
     found = collectives("data", micro_steps)
     # All gradients and the loss together, once for each micro-step.
     assert found == {"all-reduce": micro_steps}
 
 
-@pytest.mark.parametrize("micro_steps", [1, 2, 4])
+@pytest.mark.parametrize(
+    "micro_steps", [1, pytest.param(2, marks=pytest.mark.thorough), 4]
+)
 def test_cut_parameters_are_gathered_once_a_step(micro_steps):
     found = collectives("fsdp", micro_steps)
     assert found.pop("all-gather") <= PARAMETERS - 1

@@ -277,9 +277,9 @@ SCALED = ["loop.loss_scale=dynamic"]
     ("mesh", "words", "on_cpu"),
     [
         ("single", CLIPPED, True),
-        ("single", MICRO, False),
-        ("data", SCALED, True),
         ("fsdp", CLIPPED, False),
+        pytest.param("single", MICRO, False, marks=pytest.mark.thorough),
+        pytest.param("data", SCALED, True, marks=pytest.mark.thorough),
         pytest.param("single", CLIPPED, False, marks=pytest.mark.thorough),
         pytest.param("single", MICRO, True, marks=pytest.mark.thorough),
         pytest.param("data", SCALED, False, marks=pytest.mark.thorough),

@@ -105,13 +105,13 @@ def test_a_run_that_is_killed_ends_as_the_reference(reference, workplace):
     assert (tally.tried, tally.survived) == (1, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_signal_saves_and_the_run_ends_as_the_reference(reference, workplace):
     tally = passed(signal_cases(reference, seed=0, share=0.01), workplace)
     assert tally.tried == tally.survived == len(tally.exit_s) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_run_on_a_full_disk_ends_as_the_reference(reference, workplace):
     *_, while_saving = disk_cases(reference, seed=1, attempts=3)
     assert passed([while_saving], workplace).tried == 1
