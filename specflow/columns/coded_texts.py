@@ -79,7 +79,7 @@ class CodedTexts(Sequence[str]):
 
     def take(self, rows: npt.NDArray[np.integer[Any]]) -> "CodedTexts":
         """The texts of some rows."""
-        return CodedTexts(self.codes[rows], self.texts)
+        return CodedTexts(self.codes.take(rows), self.texts)
 
     def counts(self) -> "collections.Counter[str]":
         """Number of rows of each text that occurs."""

@@ -29,6 +29,8 @@ __all__ = ["FORMAT", "Column", "FittedColumns"]
 FORMAT = 2
 """Version of the JSON document; earlier ones are read."""
 _NESTED = (list, tuple, dict, set, np.ndarray)
+_ROWS = 1 << 13
+"""Rows whose features are written together."""
 _SHOWN = 5
 """Number of bad cells of a request that are shown."""
 _LONGEST = 60
@@ -174,6 +176,7 @@ class FittedColumns:
         features: dict[str, Any] = {}
         categories: dict[str, Any] = {}
         numbers: list[JoinedColumn] = []
+        one_hots: list[tuple[slice, Any]] = []
         start = 0
         for name, column in self._each():
             array: Any
@@ -194,11 +197,18 @@ class FittedColumns:
             if isinstance(column, NumberColumn):
                 numbers.append((place.start, column, array))
             elif isinstance(column, CategoryColumn):
-                one_hot(array, column.width, out=features["x"][:, place])
+                one_hots.append((place, array))
             else:
                 features["x"][:, place] = array
-        if numbers:
-            write_numbers(features["x"], numbers)
+        # Some rows at a time, which fit the cache.
+        for begin in range(0, len(features.get("x", ())), _ROWS):
+            rows = slice(begin, begin + _ROWS)
+            out = features["x"][rows]
+            for place, indices in one_hots:
+                one_hot(indices[rows], place.stop - place.start, out=out[:, place])
+            write_numbers(
+                out, [(first, column, every[rows]) for first, column, every in numbers]
+            )
         return features | ({"categories": categories} if categories else {})
 
     def kinds(self) -> str:

@@ -8,9 +8,31 @@ import numpy.typing as npt
 
 from specflow.columns.number_column import NumberColumn
 
-__all__ = ["JoinedColumn", "is_scaled", "write_numbers"]
+__all__ = ["ChosenNumbers", "JoinedColumn", "is_scaled", "write_numbers"]
 
-JoinedColumn = tuple[int, NumberColumn, npt.NDArray[np.float64]]
+
+class ChosenNumbers:
+    """Numbers of some rows of a column, of which slices alone are copied.
+
+    Args:
+        numbers: of the column.
+        rows: the rows.
+
+    >>> ChosenNumbers(np.array([1.0, 2.0, 3.0]), np.array([0, 2]))[1:]
+    array([3.])
+    """
+
+    def __init__(self, numbers: npt.NDArray[np.float64], rows: npt.NDArray[np.int64]):
+        self._numbers, self._rows = numbers, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: slice) -> npt.NDArray[np.float64]:
+        return self._numbers.take(self._rows[place])
+
+
+JoinedColumn = tuple[int, NumberColumn, npt.NDArray[np.float64] | ChosenNumbers]
 """Index of the first feature of a column, the column, and its numbers, float64 "n"."""
 
 _ROWS, _FEWEST_ROWS = 1 << 13, 1 << 10

@@ -26,7 +26,7 @@ from specflow.config.sections.table_columns import (
 )
 from specflow.data.table.number_scans import (
     NumberScan,
-    training_numbers,
+    training_chunks,
     valid_numbers,
 )
 from specflow.data.table.shared_passes import Fit, RowsPass
@@ -160,7 +160,8 @@ def fit_number(
     statistics.end_pass()
 
     def add(first: int, part: TableCells, inside: Rows) -> None:
-        statistics.add(training_numbers(valid_numbers(part, name), inside))
+        for _, values in training_chunks(valid_numbers(part, name), inside):
+            statistics.add(values)
 
     while statistics.passes_left:
         yield RowsPass([name], add)

@@ -14,7 +14,7 @@ from specflow.config.sections.table_columns import (
     NumberColumnConfig,
 )
 from specflow.data.table.column_kinds import counted_texts
-from specflow.data.table.number_scans import training_numbers
+from specflow.data.table.number_scans import training_chunks, training_numbers
 from specflow.data.table.rows_among import rows_among
 from specflow.data.table.shared_passes import Fit, RowsPass
 from specflow.data.table.table_cells import TableCells
@@ -75,7 +75,8 @@ def fit_label(
     statistics.end_pass()
 
     def add(first: int, part: TableCells, inside: Rows) -> None:
-        statistics.add(training_numbers(part.numbers(name)[0], inside))
+        for _, values in training_chunks(part.numbers(name)[0], inside):
+            statistics.add(values)
 
     while statistics.passes_left:
         yield RowsPass([name], add)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -12,9 +13,17 @@ from specflow.columns.number_statistics import NumberStatistics
 from specflow.data.table.rows_among import rows_among
 from specflow.data.table.table_cells import TableCells
 
-__all__ = ["CellScan", "NumberScan", "training_numbers", "valid_numbers"]
+__all__ = [
+    "CellScan",
+    "NumberScan",
+    "training_chunks",
+    "training_numbers",
+    "valid_numbers",
+]
 
 Rows = npt.NDArray[np.int64]
+_CHUNK = 1 << 16
+"""Numbers that `NumberStatistics` takes together."""
 
 
 class CellScan(Protocol):
@@ -57,9 +66,13 @@ class NumberScan:
     def add(self, first: int, part: TableCells, inside: Rows) -> None:
         """Adds a part of the table."""
         numbers, bad = self._read(part)
-        values = training_numbers(numbers, inside)
         if bad.size and (rows := rows_among(bad, inside)).size:
             self.wrong.append(first + rows)
+        for rows, values in training_chunks(numbers, inside):
+            self._add(first, rows, values)
+
+    def _add(self, first: int, inside: Rows, values: npt.NDArray[np.float64]) -> None:
+        """Adds numbers of some training rows of a part."""
         if self.unfitted is not None:
             outside = self.unfitted.outside(values)
             if self.takes_missing:
@@ -123,6 +136,19 @@ def valid_numbers(part: TableCells, name: str) -> npt.NDArray[np.float64]:
     """The numbers of a column whose training rows are known to have no bad cell."""
     floats = part.floats(name)
     return part.numbers(name)[0] if floats is None else floats
+
+
+def training_chunks(
+    numbers: npt.NDArray[np.float64], inside: Rows
+) -> Iterator[tuple[Rows, npt.NDArray[np.float64]]]:
+    """Yields some rows of interest of a part at a time, and their numbers.
+
+    They fit the cache: the numbers of all rows would be written to memory, and read.
+    """
+    is_whole = len(inside) == len(numbers)
+    for start in range(0, len(inside), _CHUNK):
+        some = inside[start : start + _CHUNK]
+        yield some, numbers[start : start + _CHUNK] if is_whole else numbers.take(some)
 
 
 def training_numbers(

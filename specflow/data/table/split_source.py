@@ -14,6 +14,7 @@ from specflow.columns import (
     ImageColumn,
     NumberColumn,
 )
+from specflow.columns.joined_numbers import ChosenNumbers
 from specflow.data.narrowing import refuse_wide
 from specflow.data.source import ArraySource
 from specflow.data.table.encoded_images import EncodedImages
@@ -142,6 +143,8 @@ def split_source(
             images[name] = EncodedImages(cells, sources[0], rows, root)
         elif isinstance(column, NumberColumn):
             parsed[name] = _numbers(cells, sources[0], rows, column, diagnostics)
+            if not fitted.joined or _is_raw(column):
+                parsed[name] = parsed[name][:]
         elif isinstance(column, CategoryColumn):
             parsed[name] = _texts(cells, sources[0], rows, column, diagnostics)
         else:
@@ -156,8 +159,7 @@ def split_source(
     raw = [
         (f"features.{name}", parsed[name])
         for name, column in fitted.columns.items()
-        if isinstance(column, NumberColumn)
-        and column == NumberColumn(fill=column.fill, sources=column.sources)
+        if isinstance(column, NumberColumn) and _is_raw(column)
     ]
     refuse_wide(raw, f"{split} split")
     others = {name: fitted.columns[name] for name in parsed}
@@ -178,17 +180,23 @@ def split_source(
     return PixelSource(source, fitted.images, images) if images else source
 
 
+def _is_raw(column: NumberColumn) -> bool:
+    """True if features are the numbers as they are."""
+    return column == NumberColumn(fill=column.fill, sources=column.sources)
+
+
 def _numbers(
     cells: TableCells,
     name: str,
     rows: Rows,
     column: NumberColumn,
     diagnostics: list[Diagnostic],
-) -> npt.NDArray[np.float64]:
+) -> npt.NDArray[np.float64] | ChosenNumbers:
     numbers, bad = cells.numbers(name)
-    values = numbers if len(rows) == len(numbers) else numbers.take(rows)
+    is_whole = len(rows) == len(numbers)
     if not bad.size and column.takes_all:
-        return values
+        return numbers if is_whole else ChosenNumbers(numbers, rows)
+    values = numbers if is_whole else numbers.take(rows)
     wrong = are_among(rows, bad)
     diagnostics += cells.bad_cells(name, rows[wrong], "a number")
     outside = column.outside(values) & ~wrong

@@ -3,13 +3,23 @@
 import contextlib
 import csv
 import dataclasses
+import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from specflow.data.table.image_folder import CLASS, ImageFolder, outside_problem
-from specflow.data.table.read_retries import read_retried, retried_text
+from specflow.data.table.read_retries import (
+    RetriedFile,
+    read_retried,
+    retried_text,
+)
 from specflow.data.table.table_files import TableFile, unreadable
-from specflow.data.table.text_rows import csv_options, json_rows, misfit_rows
+from specflow.data.table.text_rows import (
+    CountedLines,
+    csv_options,
+    json_rows,
+    misfit_rows,
+)
 from specflow.diagnostics.errors import DataError, Diagnostic, did_you_mean, nearest
 
 __all__ = [
@@ -198,31 +208,40 @@ class _Delimited:
             misfits.append(row)
             return "skip"
 
-        content = read_retried(file.name, file.path.read_bytes)
+        def read(misfit: Callable[[Any], str], *, threads: bool) -> tuple[Any, int]:
+            with io.BufferedReader(RetriedFile(file.name, file.path)) as stream:
+                counted = CountedLines(stream)
+                table = arrow_csv.read_csv(
+                    pa.PythonFile(counted, mode="r"),
+                    read_options=arrow_csv.ReadOptions(use_threads=threads),
+                    **csv_options(self._delimiter, names, misfit),
+                )
+                return table, counted.lines
 
-        def read(misfit: Callable[[Any], str], *, threads: bool) -> Any:
-            return arrow_csv.read_csv(
-                pa.BufferReader(content),
-                read_options=arrow_csv.ReadOptions(use_threads=threads),
-                **csv_options(self._delimiter, names, misfit),
-            )
-
-        table = None
-        if len(content) >= _FOR_THREADS:
+        table, lines = None, 0
+        if file.path.stat().st_size >= _FOR_THREADS:
             # Threads lose the numbers of rows that do not fit: those are read again.
             with contextlib.suppress(pa.ArrowInvalid):
-                table = read(lambda row: "error", threads=True)
+                table, lines = read(lambda row: "error", threads=True)
         try:
-            table = read(note, threads=False) if table is None else table
+            if table is None:
+                table, lines = read(note, threads=False)
         except pa.ArrowInvalid as error:
             raise unreadable(file, f"cannot be read: {error}") from error
         count = table.num_rows + len(misfits)
-        lines = content.count(b"\n") + (not content.endswith(b"\n"))
         aligned = lines == count + 1
         if misfits:
             raise DataError(*misfit_rows(file, misfits, aligned=aligned))
-        columns = {name: table[name].combine_chunks() for name in names}
-        return FileRows(file, table.num_rows, 2 if aligned else None, columns)
+        columns = {name: table[name] for name in names}
+        del table
+        return FileRows(file, count, 2 if aligned else None, _joined(columns))
+
+
+def _joined(columns: dict[str, Any]) -> dict[str, Any]:
+    """Joins the chunks of Arrow columns, in place: they are never all held twice."""
+    for name in columns:
+        columns[name] = plain_column(columns[name].combine_chunks())
+    return columns
 
 
 class _JsonLines:
@@ -265,8 +284,9 @@ class _Arrow:
     def rows(self, file: TableFile, names: Sequence[str]) -> FileRows:
         """Reads columns in their own types."""
         table = self._guarded(file, lambda path: self._table(path, names))
-        columns = {name: plain_column(table[name].combine_chunks()) for name in names}
-        return FileRows(file, table.num_rows, None, columns)
+        count, columns = table.num_rows, {name: table[name] for name in names}
+        del table
+        return FileRows(file, count, None, _joined(columns))
 
     def _schema_names(self, path: Any) -> list[str]:
         if self._is_parquet:

@@ -8,10 +8,36 @@ from specflow.data.table.read_retries import retried_text
 from specflow.data.table.table_files import TableFile, unreadable
 from specflow.diagnostics.errors import DataError, Diagnostic
 
-__all__ = ["csv_options", "json_rows", "misfit_rows"]
+__all__ = ["CountedLines", "csv_options", "json_rows", "misfit_rows"]
 
 _SHOWN = 10
 """Number of unreadable rows of a file that are shown."""
+
+
+class CountedLines:
+    """A binary file that counts the lines that are read."""
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+        self.breaks, self._last = 0, b"\n"
+        self.closed = False
+
+    def read(self, size: int = -1) -> bytes:
+        """Reads bytes."""
+        content = self._stream.read(size)
+        self.breaks += content.count(b"\n")
+        self._last = content[-1:] or self._last
+        return content
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._stream.close()
+        self.closed = True
+
+    @property
+    def lines(self) -> int:
+        """Number of lines so far, the last one with or without a line break."""
+        return self.breaks + (self._last != b"\n")
 
 
 def csv_options(

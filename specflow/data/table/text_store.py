@@ -20,7 +20,12 @@ from specflow.data.table.block_readers import JSON_CELLS, ArrowBlocks
 from specflow.data.table.read_retries import RetriedFile
 from specflow.data.table.table_files import TableFile, unreadable
 from specflow.data.table.table_reader import header_names
-from specflow.data.table.text_rows import csv_options, json_rows, misfit_rows
+from specflow.data.table.text_rows import (
+    CountedLines,
+    csv_options,
+    json_rows,
+    misfit_rows,
+)
 from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.runtime.user_cache import user_cache
 
@@ -124,29 +129,6 @@ def _write(file: TableFile, folder: Path, block_bytes: int) -> None:
         (new / "index.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
-class _CountedLines:
-    """A binary file that counts the lines that are read."""
-
-    def __init__(self, stream: Any):
-        self._stream = stream
-        self.breaks, self._last = 0, b"\n"
-        self.closed = False
-
-    def read(self, size: int = -1) -> bytes:
-        content = self._stream.read(size)
-        self.breaks += content.count(b"\n")
-        self._last = content[-1:] or self._last
-        return content
-
-    def close(self) -> None:
-        self._stream.close()
-        self.closed = True
-
-    @property
-    def lines(self) -> int:
-        return self.breaks + (self._last != b"\n")
-
-
 def _csv_batches(
     file: TableFile, block_bytes: int, facts: dict[str, Any]
 ) -> Iterator[Any]:
@@ -163,7 +145,7 @@ def _csv_batches(
     sizes = []
     names = header_names(file)
     with io.BufferedReader(RetriedFile(file.name, file.path)) as stream:
-        counted = _CountedLines(stream)
+        counted = CountedLines(stream)
         try:
             reader = arrow_csv.open_csv(
                 pa.PythonFile(counted, mode="r"),
