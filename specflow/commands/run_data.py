@@ -11,7 +11,11 @@ from specflow.columns import FittedColumns
 from specflow.commands import jax_session
 from specflow.commands.warm_columns import columns_to_start, report_start
 from specflow.config.sections.data_sources import TextConfig
-from specflow.config.sections.mixture import records_of, tables_of
+from specflow.config.sections.mixture import (
+    MixtureConfig,
+    records_of,
+    tables_of,
+)
 from specflow.data import Data, build_data
 from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.distributed import collectives
@@ -128,11 +132,21 @@ def data_of_run(
     )
 
 
-def _with_tokenizer(config: Any, run: str) -> Any:
-    """A text with the tokenizer that the run was trained with, whatever its file is."""
+def _with_tokenizer(config: Any, run: str, part: str | None = None) -> Any:
+    """Texts with the tokenizers that the run was trained with, whatever its files are.
+
+    Args:
+        config: the `data` section.
+        run: path of the run directory.
+        part: of a mixture; None: the data is none.
+    """
+    if isinstance(config, MixtureConfig):
+        parts: dict[str, Any] = config.parts
+        kept = {name: _with_tokenizer(each, run, name) for name, each in parts.items()}
+        return config.model_copy(update={"parts": kept})
     if not isinstance(config, TextConfig) or config.tokenizer is None:
         return config
-    stored = stored_tokenizer(existing_run(run))
+    stored = stored_tokenizer(existing_run(run), part)
     return (
         config
         if stored is None

@@ -12,7 +12,9 @@ from specflow.data import (
     ArraySource,
     Data,
     ImageSource,
+    JoinedSource,
     RecordSource,
+    Source,
     TableSource,
     build_data,
 )
@@ -30,10 +32,10 @@ _STATELESS = (ArraySource, TableSource, ImageSource, RecordSource)
 class SharedParts:
     """Data, traces and executables of the last trial, for the next one.
 
-    Only rows in memory, images in memory or in files of their own, and records are
-    shared: they do not change when they are read. Where trials differ in the
-    augmentation of images, these are decoded once. What a user's function returned is
-    not shared, as it may have a state.
+    Only rows in memory, images in memory or in files of their own, records, and
+    mixtures of them are shared: they do not change when they are read. Where trials
+    differ in the augmentation of images, these are decoded once. What a user's function
+    returned is not shared, as it may have a state.
     """
 
     def __init__(self) -> None:
@@ -57,9 +59,15 @@ class SharedParts:
                 return other
         data = build_data(section)
         sources = (data.train, *data.evaluated().values())
-        if all(type(source) in _STATELESS for source in sources):
+        if all(map(_is_stateless, sources)):
             self._last = section, data
         return data
+
+
+def _is_stateless(source: Source) -> bool:
+    if isinstance(source, JoinedSource):  # Or a mixture, which is one.
+        return all(map(_is_stateless, source.parts.values()))
+    return type(source) in _STATELESS
 
 
 @dataclasses.dataclass(frozen=True)

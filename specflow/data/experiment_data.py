@@ -42,6 +42,10 @@ class Data:
     """Number of tokens of texts; None: it is not known."""
     tokenizer: TokenizerFile | None = None
     """Makes the tokens of texts; None: they are bytes, or other data."""
+    part_tokenizers: Mapping[str, TokenizerFile] = dataclasses.field(
+        default_factory=dict
+    )
+    """Part of a mixture -> the tokenizer of its texts, where it has one."""
     files: DataFiles = dataclasses.field(default_factory=DataFiles)
     """Digests of the files that are read, but for those of test rows."""
 
@@ -85,6 +89,15 @@ class Data:
             if train.get(path) != held.get(path)
             and (self.needs_labels or path in held or not _is_label(path))
         ]
+
+    def tokenizer_files(self) -> dict[str, TokenizerFile]:
+        """Name of the copy that a run and its export have -> each tokenizer."""
+        parts = {f".{part}": each for part, each in self.part_tokenizers.items()}
+        own = {} if self.tokenizer is None else {"": self.tokenizer}
+        return {
+            f"tokenizer{part}{each.suffix}": each
+            for part, each in {**own, **parts}.items()
+        }
 
     def evaluated(self) -> dict[str, Source]:
         """All rows to evaluate on while training: those of `eval`, then the sets."""

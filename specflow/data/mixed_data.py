@@ -123,6 +123,11 @@ def _mixed(
         make_test=make_test if makers else None,
         columns=columns,
         vocabulary=_vocabulary(parts.values()),
+        part_tokenizers={
+            name: part.tokenizer
+            for name, part in parts.items()
+            if part.tokenizer is not None
+        },
         files=DataFiles.union(part.files for part in parts.values()),
     )
 

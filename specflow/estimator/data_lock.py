@@ -53,21 +53,27 @@ def check_files(
 
 
 def write_files(run: RunDirectory, data: Data) -> None:
-    """Records the files of some data, if it has any, and copies its tokenizer.
+    """Records the files of some data, if it has any, and copies its tokenizers.
 
     Raises:
         OutputError: the file cannot be written.
     """
     if data.files:
         write_text(run.files, to_json(data.files.to_json()))
-    if data.tokenizer is not None:
-        with replacing(run.path / f"tokenizer{data.tokenizer.suffix}") as new:
-            data.tokenizer.write(new)
+    for name, tokenizer in data.tokenizer_files().items():
+        with replacing(run.path / name) as new:
+            tokenizer.write(new)
 
 
-def stored_tokenizer(run: RunDirectory) -> Path | None:
-    """The file of a run's tokenizer; None: its tokens are bytes, or other data."""
-    files = (run.path / f"tokenizer{suffix}" for suffix in (".json", ".model"))
+def stored_tokenizer(run: RunDirectory, part: str | None = None) -> Path | None:
+    """The file of a run's tokenizer; None: its tokens are bytes, or other data.
+
+    Args:
+        run: its directory.
+        part: of a mixture; None: the data is none.
+    """
+    name = "tokenizer" if part is None else f"tokenizer.{part}"
+    files = (run.path / f"{name}{suffix}" for suffix in (".json", ".model"))
     return next((file for file in files if file.is_file()), None)
 
 

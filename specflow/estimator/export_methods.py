@@ -75,11 +75,10 @@ class ExportMethods(EstimatorParts):
         # columns of labels alone.
         columns = self._columns if serving_fn is None else None
         columns = columns if columns is not None and columns.columns else None
-        tokenizer = None if self._data is None else self._data.tokenizer
-        if tokenizer is not None:
-            copied = self.model_dir / f"tokenizer{tokenizer.suffix}"
-            if copied.is_file():
-                assets_extra = {copied.name: copied, **(assets_extra or {})}
+        tokenizers = {} if self._data is None else self._data.tokenizer_files()
+        for name in tokenizers:
+            if (copied := self.model_dir / name).is_file():
+                assets_extra = {name: copied, **(assets_extra or {})}
         wants_newest = checkpoint_path is None and not self._states.is_live
         if wants_newest and self.checkpoints.latest_step() is None:
             raise CheckpointError(

@@ -1,5 +1,6 @@
 """Text by trained tokenizers in files; expected tokens are those of their packages."""
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -11,11 +12,14 @@ import pytest
 
 from specflow.cli.main import main
 from specflow.columns import FittedColumns, TokenizerFile
+from specflow.commands.run_data import data_of_run
 from specflow.compose import compose
 from specflow.config.sections.data_sources import TextConfig
 from specflow.data import build_data
 from specflow.diagnostics.errors import ConfigError, DataError
+from specflow.estimator.data_lock import write_files
 from specflow.experiment import completed_by_data
+from specflow.output import RunDirectory, write_text
 
 TEXTS = [
     f"the {animal} sat on mat {number}, naïve and 日本. " * (1 + number % 3)
@@ -164,6 +168,28 @@ def test_a_run_and_its_export_have_the_tokenizer(tokenizer, tmp_path, capsys):
     assert "assets.extra/tokenizer" in capsys.readouterr().err
     (asset,) = (tmp_path / "run/export").glob("*/assets.extra/*")
     assert asset.read_bytes() == content
+
+
+@pytest.mark.parametrize("tokenizer", ["tokenizer.json"], indirect=True)
+def test_parts_of_a_mixture_have_the_tokenizers_of_the_run(tokenizer, tmp_path):
+    path, encode, *_ = tokenizer
+    text = "name: text, files: [stories/*.txt], length: 8"
+    parts = f"words: {{{text}, tokenizer: {path}}}, bytes: {{{text}}}"
+    words = ["experiment=stdlib_lm", f"data={{name: mixture, parts: {{{parts}}}}}"]
+    composed = compose([*words, "model.vocabulary=300"])
+    data = build_data(composed.config.data)
+    run = RunDirectory(tmp_path / "run")
+    run.path.mkdir()
+    write_text(run.config, composed.yaml())
+    write_files(run, data)
+    content = (tmp_path / path).read_bytes()
+    assert (run.path / "tokenizer.words.json").read_bytes() == content
+    assert [*data.tokenizer_files()] == ["tokenizer.words.json"]
+    (tmp_path / path).write_bytes(b"{}")
+    again = data_of_run(dataclasses.replace(composed, run=str(run.path)))
+    tokens, _ = again.train.parts["words"].take(slice(0, 1))
+    start = TEXTS[0][:20]
+    assert tokens["tokens"][0][:4].tolist() == encode(start)[:4]
 
 
 def test_a_column_of_texts_has_the_tokens_and_keeps_the_tokenizer(tokenizer, tmp_path):

@@ -5,6 +5,7 @@ import pytest
 
 from specflow.commands.swept_trial import SharedParts
 from specflow.config.sections.images import ImagesConfig
+from specflow.config.sections.mixture import MixtureConfig
 from specflow.data import build_data
 from specflow.data.plan import BatchPlan
 from tests.data.images.image_files import write_folder
@@ -83,3 +84,21 @@ def test_trials_share_records(tmp_path):
     again = BatchPlan(data.train, 4, seed=1).rows(0, 5)[0]["x"]
     np.testing.assert_array_equal(again, first)
     assert shared.build_data(TfRecordConfig(**settings, shuffle=False)) is not data
+
+
+def test_trials_share_a_mixture_of_rows_in_memory(tmp_path):
+    parts = {}
+    for name in ("a", "b"):
+        path = tmp_path / f"{name}.csv"
+        path.write_text("x,y\n" + "".join(f"{row}.5,{row % 2}\n" for row in range(20)))
+        parts[name] = {"name": "table", "files": [str(path)], "labels": ["y"]}
+    shared, section = SharedParts(), MixtureConfig(parts=parts)
+    data = shared.build_data(section)
+    first = BatchPlan(data.train, 4, seed=1).rows(0, 5)[0]["x"]
+    assert shared.build_data(MixtureConfig(parts=parts)) is data
+    BatchPlan(data.train, 4, seed=2).rows(0, 5)  # Another trial leaves nothing behind.
+    again = BatchPlan(data.train, 4, seed=1).rows(0, 5)[0]["x"]
+    np.testing.assert_array_equal(again, first)
+    parts["b"]["shuffle"] = "blocks"  # A part whose rows are read as they are needed.
+    streamed = shared.build_data(MixtureConfig(parts=parts))
+    assert shared.build_data(MixtureConfig(parts=parts)) is not streamed
