@@ -83,7 +83,7 @@ class NumberStatistics:
         """Ends a pass over all numbers."""
         if self._pass == 0 and self.present:
             moved = self._moved_sums or self._sums
-            self._moved_mean = math.fsum(moved) / self.present
+            self._moved_mean = _sum(moved) / self.present
         self._pass += 1
         self._middle.end_pass()
         self._order.end_pass()
@@ -98,7 +98,7 @@ class NumberStatistics:
     @property
     def mean(self) -> float:
         """Mean of the numbers."""
-        return math.fsum(self._sums) / self.present
+        return _sum(self._sums) / self.present
 
     @property
     def median(self) -> float:
@@ -113,7 +113,7 @@ class NumberStatistics:
     @property
     def moved_variance(self) -> float:
         """Variance of the transformed numbers."""
-        return math.fsum(self._deviations) / self.present
+        return _sum(self._deviations) / self.present
 
     @property
     def moved_quantiles(self) -> list[float]:
@@ -132,7 +132,16 @@ class NumberStatistics:
             self.low, self.high = min(self.low, low), max(self.high, high)
         if self._pass == 1 and self._wants_variance and self.low < self.high:
             deviations = moved - self._moved_mean
-            np.square(deviations, out=deviations)
+            with np.errstate(over="ignore"):  # The variance is infinite then.
+                np.square(deviations, out=deviations)
             self._deviations += exact_partials(deviations, self._largest_deviation)
         self._middle.add(present)
         self._order.add(moved)
+
+
+def _sum(partials: Sequence[float]) -> float:
+    """Exact sum of numbers, rounded once; infinite if it is no float64."""
+    try:
+        return math.fsum(partials)
+    except OverflowError:
+        return math.inf

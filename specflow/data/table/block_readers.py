@@ -22,6 +22,8 @@ _TOGETHER = 8
 """Columns that are read at the same time: each takes several times its size then."""
 
 Result = TypeVar("Result")
+_OTHER_ARROW = {b"FEA1": "Feather of version 1", b"\xff" * 4: "a stream of Arrow"}
+"""First bytes of formats that have the suffix of another one -> their name."""
 
 
 def part_rows(columns: int) -> int:
@@ -177,6 +179,10 @@ class ArrowBlocks:
     def _scan(self) -> tuple[Any, list[int]]:
         import pyarrow as pa
 
+        with self._path.open("rb") as opened:
+            other = _OTHER_ARROW.get(opened.read(4))
+        if other is not None:
+            raise unreadable(self._file, f"is {other}, which has no index of its rows")
         # Mapped and of one column: bodies of the batches are not read.
         with pa.memory_map(str(self._path)) as content:
             schema = pa.ipc.open_file(content).schema

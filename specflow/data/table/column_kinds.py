@@ -33,6 +33,8 @@ _FEW = 100
 _MOSTLY = 0.9
 """Fraction of numbers among texts above which other texts are probably mistakes."""
 
+_SEPARATED = re.compile(r"[+-]?(?:[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?|[0-9]+,[0-9]+)")
+"""Texts that a reader takes for numbers: with commas at thousands, or a decimal one."""
 _DATE = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
     r"(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
@@ -203,8 +205,15 @@ def inferred_kind(
         return cells.bad_cells(name, bad, expected, hint=hint)
     if not bad.size and not is_code:
         return "number"
+    if diagnostics := _of_files(cells, name):
+        return diagnostics
     if not is_counted:
         yield counted_texts(name, distinct)
+    texts = [text for text in distinct if text and text not in cells.missing]
+    if any("," in text for text in texts) and all(map(_SEPARATED.fullmatch, texts)):
+        expected = "a number in digits and a decimal point, such as 1234.5"
+        hint = f"If they are categories: {key}=category."
+        return cells.bad_cells(name, bad, expected, hint=hint)
     if len(distinct) > MOST_CATEGORIES:
         return [
             Diagnostic(
@@ -232,6 +241,22 @@ def counted_texts(name: str, counts: "collections.Counter[str]") -> RowsPass:
         counts.update(part.texts(name).take(inside).counts())
 
     return RowsPass([name], add)
+
+
+def _of_files(cells: TableCells, name: str) -> list[Diagnostic]:
+    """Diagnostics of a column with texts in some files, and numbers in others."""
+    files = cells.text_files(name)
+    if len(files) < 2:
+        return []
+    return [
+        Diagnostic(
+            f"column {name}",
+            f"holds texts in {files[True]}, and numbers or others in {files[False]}",
+            expected="one type in all files",
+            hint=f"If their texts are categories: data.columns.{name}=category.",
+            code="table-kind",
+        )
+    ]
 
 
 def _of_other_types(cells: TableCells, name: str, rows: Rows) -> list[Diagnostic]:

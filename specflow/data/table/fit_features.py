@@ -29,6 +29,7 @@ from specflow.data.table.number_scans import (
     training_chunks,
     valid_numbers,
 )
+from specflow.data.table.rows_among import rows_among
 from specflow.data.table.shared_passes import Fit, RowsPass
 from specflow.data.table.table_cells import TableCells
 from specflow.diagnostics.errors import Diagnostic
@@ -45,6 +46,8 @@ __all__ = [
 ]
 
 Rows = npt.NDArray[np.int64]
+_LARGEST = 1e150
+"""Magnitude from which the squares of numbers may be no float64."""
 _OF_ITEMS = (
     "vocabulary",
     "min_count",
@@ -167,6 +170,14 @@ def fit_number(
         yield RowsPass([name], add)
         statistics.end_pass()
     column = NumberColumn.fitted(statistics, **fitting, indicator=declared.indicator)
+    if not np.isfinite(column.divisor):
+        large = np.flatnonzero(np.abs(cells.numbers(name)[0]) > _LARGEST)
+        expected = f"at most {_LARGEST:g}: the variance of larger numbers is infinite"
+        hint = f"Clip it: data.columns.{name}={{name: number, clip: [null, 1e9]}}."
+        diagnostics += cells.bad_cells(
+            name, rows_among(large, rows), expected, hint=hint
+        )
+        return None, scan
     return column, scan
 
 

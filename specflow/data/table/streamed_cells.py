@@ -193,6 +193,13 @@ class StreamedCells(TableCells):
         """True if cells are neither texts, numbers nor booleans, such as times."""
         return any(self._of_blocks("is_other", name))
 
+    def text_files(self, name: str) -> dict[bool, str]:
+        """A file in which cells are texts, under True, and one in which none is."""
+        named: dict[bool, str] = {}
+        for each in self._of_blocks("text_files", name):
+            named = each | named
+        return named
+
     def type_names(self, name: str) -> list[str]:
         """Types of cells that are neither texts, numbers nor booleans."""
         return sorted(

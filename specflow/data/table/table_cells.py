@@ -242,6 +242,18 @@ class TableCells:
         """True if cells are neither texts, numbers nor booleans, such as times."""
         return any(_type_name(rows.columns[name]) for rows in self.files)
 
+    def text_files(self, name: str) -> dict[bool, str]:
+        """A file in which cells are texts, under True, and one in which none is.
+
+        Lists of JSON values, whose cells have types of their own, do not count.
+        """
+        named: dict[bool, str] = {}
+        for rows in self.files:
+            cells = rows.columns[name]
+            if not isinstance(cells, list) and str(cells.type) != "null":
+                named.setdefault(has_texts(cells), rows.file.name)
+        return named
+
     def type_names(self, name: str) -> list[str]:
         """Types of cells that are neither texts, numbers nor booleans."""
         return sorted({_type_name(rows.columns[name]) for rows in self.files} - {""})
@@ -263,6 +275,8 @@ class TableCells:
             hint: advice, shown once.
         """
         wrong = list(rows)
+        if expected.startswith("a number") and not hint and wrong:
+            hint = _hint_of_integer(name, self.value(name, wrong[0]))
         before = 0 if self.counts is None else self.counts[name, expected]
         diagnostics = [
             Diagnostic(
@@ -285,6 +299,17 @@ def _further(name: str, count: int) -> Diagnostic:
     noun = "cell" if count == 1 else "cells"
     problem = f"{count:,} further {noun} like these"
     return Diagnostic(f"column {name}", problem, code="table-cell")
+
+
+def _hint_of_integer(name: str, value: Any) -> str:
+    """Hint for an integer that a column of numbers does not take; else empty."""
+    if not isinstance(value, int | np.integer):
+        return ""
+    return (
+        "Numbers are float64, which lack some integers from 2 ** 53 on. If it "
+        f"identifies rows: data.id={name}; if they are categories: "
+        f"data.columns.{name}=category."
+    )
 
 
 def _shown(value: Any) -> str:

@@ -2,6 +2,8 @@
 
 import dataclasses
 import glob
+import itertools
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -26,12 +28,15 @@ _SUFFIXES = {
     ".feather": "arrow",
     ".ipc": "arrow",
 }
+_GLOB = "*.csv"
+_SEEN = 1_000
+"""Number of files of a folder that show the suffix of its tables."""
 _WORDS = {
     "csv": "a CSV file",
     "tsv": "a TSV file",
     "jsonl": "a file of JSON objects, one a line,",
     "parquet": "a Parquet file",
-    "arrow": "an Arrow file",
+    "arrow": "an Arrow file (of pyarrow.feather.write_feather or pyarrow.ipc.new_file)",
     "folder": "a folder of images",
 }
 
@@ -108,7 +113,20 @@ def table_files(
         )
     if diagnostics:
         raise DataError(*diagnostics)
+    _note_partitions(files)
     return list(files.values())
+
+
+def _note_partitions(files: Iterable[str]) -> None:
+    """Prints which columns the names of folders may mean, which are not read."""
+    folders = (part for name in files for part in Path(name).parts[:-1])
+    names = dict.fromkeys(part.partition("=")[0] for part in folders if "=" in part)
+    if names:
+        print(
+            f"data: values in the names of folders, such as {next(iter(names))}=..., "
+            "are no columns",
+            file=sys.stderr,
+        )
 
 
 def _folders(written: Sequence[str], key: str) -> list[TableFile]:
@@ -156,7 +174,7 @@ def _no_format(name: str, path: Path, key: str, hint: str) -> Diagnostic:
 
 
 def matching_files(
-    pattern: str, key: str, diagnostics: list[Diagnostic], *, glob_name: str = "*.csv"
+    pattern: str, key: str, diagnostics: list[Diagnostic], *, glob_name: str = _GLOB
 ) -> Iterable[tuple[str, Path]]:
     """Name and path of each file of a path, a URL, or a glob of them.
 
@@ -182,6 +200,8 @@ def matching_files(
             if path.is_dir()
             else f"there is no file {pattern!r}"
         )
+        if path.is_dir() and glob_name == _GLOB:
+            glob_name = _glob_inside(path)
         hint = (
             f"Use a glob, such as {pattern.rstrip('/')}/{glob_name}."
             if path.is_dir()
@@ -190,6 +210,15 @@ def matching_files(
     if not found:
         diagnostics.append(Diagnostic(key, problem, hint=hint, code="missing-file"))
     return found
+
+
+def _glob_inside(folder: Path) -> str:
+    """A glob of the tables in a folder."""
+    for file in itertools.islice(folder.rglob("*"), _SEEN):
+        if file.suffix.lower() in _SUFFIXES and file.is_file():
+            deep = "" if file.parent == folder else "**/"
+            return f"{deep}*{file.suffix}"
+    return _GLOB
 
 
 def unreadable(file: TableFile, problem: str, code: str = "data-file") -> DataError:

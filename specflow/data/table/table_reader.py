@@ -137,18 +137,25 @@ def header_problems(
         problem = outside_problem(file.images)
         expected = f"one for each class, such as {file.name.rstrip('/')}/cat/1.png"
         return [Diagnostic(file.name, problem, expected, code="table-column")]
-    shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+    plain = [name if name == name.strip() else repr(name) for name in names[:20]]
+    shown = ", ".join(plain) + (", ..." if len(names) > 20 else "")
     problems += [
         Diagnostic(
             key,
             f"{file.name} has no column {name!r}; it has {shown}",
-            hint=did_you_mean(nearest(name, names)) or _separator_hint(names),
+            hint=_similar(name, names) or _separator_hint(names),
             code="table-column",
         )
         for key, name in named
         if names and name not in names and name not in optional
     ]
     return problems
+
+
+def _similar(name: str, names: Sequence[str]) -> str:
+    similar = nearest(name, names)
+    has_blanks = similar is not None and similar != similar.strip()
+    return did_you_mean(repr(similar) if has_blanks else similar)
 
 
 def _separator_hint(names: Sequence[str]) -> str:
