@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from specflow.columns.category_column import CategoryColumn
 from specflow.columns.column_problem import ColumnProblem
@@ -14,10 +15,9 @@ from specflow.columns.cross_column import CrossColumn
 from specflow.columns.date_column import DateColumn
 from specflow.columns.embedding import Embedding
 from specflow.columns.image_column import ImageColumn
-from specflow.columns.joined_numbers import JoinedColumn, write_numbers
+from specflow.columns.joined_numbers import JoinedColumn, write_joined
 from specflow.columns.label_column import LabelColumn
 from specflow.columns.number_column import NumberColumn
-from specflow.columns.one_hot import one_hot
 from specflow.columns.raw_values import MISSING, as_text
 from specflow.columns.set_column import SetColumn
 from specflow.columns.vector_column import VectorColumn
@@ -29,8 +29,6 @@ __all__ = ["FORMAT", "Column", "FittedColumns"]
 FORMAT = 2
 """Version of the JSON document; earlier ones are read."""
 _NESTED = (list, tuple, dict, set, np.ndarray)
-_ROWS = 1 << 13
-"""Rows whose features are written together."""
 _SHOWN = 5
 """Number of bad cells of a request that are shown."""
 _LONGEST = 60
@@ -176,7 +174,7 @@ class FittedColumns:
         features: dict[str, Any] = {}
         categories: dict[str, Any] = {}
         numbers: list[JoinedColumn] = []
-        one_hots: list[tuple[slice, Any]] = []
+        one_hots: list[tuple[slice, npt.NDArray[np.integer[Any]]]] = []
         start = 0
         for name, column in self._each():
             array: Any
@@ -191,8 +189,7 @@ class FittedColumns:
                 continue
             if "x" not in features:
                 features["x"] = np.zeros((len(array), width), np.float32)
-            place = slice(start, start + column.width)
-            start += column.width
+            place = slice(start, start := start + column.width)
             # In place: the features of all columns are not held twice.
             if isinstance(column, NumberColumn):
                 numbers.append((place.start, column, array))
@@ -200,15 +197,7 @@ class FittedColumns:
                 one_hots.append((place, array))
             else:
                 features["x"][:, place] = array
-        # Some rows at a time, which fit the cache.
-        for begin in range(0, len(features.get("x", ())), _ROWS):
-            rows = slice(begin, begin + _ROWS)
-            out = features["x"][rows]
-            for place, indices in one_hots:
-                one_hot(indices[rows], place.stop - place.start, out=out[:, place])
-            write_numbers(
-                out, [(first, column, every[rows]) for first, column, every in numbers]
-            )
+        write_joined(features.get("x"), numbers, one_hots)
         return features | ({"categories": categories} if categories else {})
 
     def kinds(self) -> str:

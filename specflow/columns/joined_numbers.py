@@ -2,13 +2,21 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from specflow.columns.number_column import NumberColumn
+from specflow.columns.one_hot import one_hot
 
-__all__ = ["ChosenNumbers", "JoinedColumn", "is_scaled", "write_numbers"]
+__all__ = [
+    "ChosenNumbers",
+    "JoinedColumn",
+    "is_scaled",
+    "write_joined",
+    "write_numbers",
+]
 
 
 class ChosenNumbers:
@@ -43,6 +51,30 @@ _SCRATCH = 1 << 18
 _ASIDE = 80
 """Numbers by which columns are longer than a power of two, at which their places in the
 cache would be the same."""
+
+
+def write_joined(
+    out: npt.NDArray[np.float32] | None,
+    numbers: Sequence[JoinedColumn],
+    one_hots: Sequence[tuple[slice, npt.NDArray[np.integer[Any]]]],
+) -> None:
+    """Writes the features of columns some rows at a time, which fit the cache.
+
+    Args:
+        out: features of all columns, zeros, float32 "n width"; None: there are none.
+        numbers: columns of numbers.
+        one_hots: places of one-hot features, and their indices, "n".
+    """
+    if out is None:
+        return
+    for start in range(0, len(out), _ROWS):
+        rows = slice(start, start + _ROWS)
+        some = out[rows]
+        for place, indices in one_hots:
+            one_hot(indices[rows], place.stop - place.start, out=some[:, place])
+        write_numbers(
+            some, [(at, column, every[rows]) for at, column, every in numbers]
+        )
 
 
 def write_numbers(
