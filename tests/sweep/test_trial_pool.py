@@ -230,6 +230,22 @@ def test_a_signal_stops_the_running_trial_and_starts_no_other():
     assert signal.getsignal(signal.SIGINT) is handler
 
 
+@pytest.mark.parametrize(
+    ("failure", "ends"), [("machine", False), ("died", False), ("nan", True)]
+)
+def test_what_may_succeed_is_left_to_the_sweep_that_resumes(failure, ends):
+    """A trial that fails while the sweep stops."""
+    ended = []
+    stop = lambda _: pool.stop(signal.SIGINT) or ()  # noqa: E731
+    with pool_of(retries=1, on_reports=stop) as pool:
+        actions = ("catch=1", f"fail={failure}")
+        pool.submit(Trial(number=0, overrides=actions, directory=""))
+        with pytest.raises(SweepStopped):
+            while True:
+                ended.append(pool.next_outcome())
+    assert [one.failure for one in ended] == [failure] * ends
+
+
 def test_an_empty_pool_has_no_next_outcome():
     with pool_of() as pool, pytest.raises(LookupError):
         pool.next_outcome()

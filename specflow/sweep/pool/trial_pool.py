@@ -306,11 +306,12 @@ class TrialPool:
         count = self._attempts.count(running.trial.number)
         fields |= {"status": TrialStatus.FAILED, "failure": failure, "error": error}
         outcome = _outcome(running, count, **fields)
-        if self._signal is None and self._attempts.again(outcome, was_packed):
+        if not self._attempts.again(outcome, was_packed):
+            self._ended.append(outcome)
+        elif self._signal is None:
             self._queue.appendleft(running.trial)
             self._on_retry(outcome)
-        else:
-            self._ended.append(outcome)
+        # Else it starts again when the sweep resumes, as those that have saved.
 
     def _died(self, worker: Worker) -> None:
         """Replaces a worker that has ended; only its running trials are affected."""
