@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import multiprocessing
+import shutil
 import sqlite3
+import threading
 from pathlib import Path
 
 import optuna
@@ -13,8 +15,11 @@ from optuna.storages import RDBStorage
 
 from specflow.diagnostics.errors import ConfigError
 from specflow.sweep.pool.trial import TrialReport, TrialStatus
+from specflow.sweep.search.constraints import violations
 from specflow.sweep.search.search_loop import Search
 from specflow.sweep.search.search_space import Dimension
+from specflow.sweep.search.study_storage import Supervisors
+from specflow.sweep.search.study_trials import StudyTrials
 from specflow.sweep.trial_records import TRIALS, read_records
 from tests.sweep.search_samples import K, NoWatcher, X, loss, plan, run, value_of
 
@@ -94,6 +99,62 @@ def test_one_that_came_and_went_meanwhile_counts(tmp_path):
     assert [one.number for one in stored(tmp_path)] == list(range(9))
     run(plan(trials=9), tmp_path)
     assert not list((tmp_path / "supervisors").iterdir())
+
+
+def test_the_reason_of_a_failure_outlives_a_process_that_ends_meanwhile(
+    tmp_path, monkeypatch
+):
+    """It has read the records, and reads the study after the other one's trial."""
+    runs, goes, last = threading.Event(), threading.Event(), []
+
+    def failing(trial, step):
+        if trial.number == 2:
+            runs.set()
+            goes.wait()
+            raise ArithmeticError("overflow")
+        return loss(trial, step)
+
+    def search():
+        run(plan(trials=3), tmp_path, metrics=failing)
+
+    def read(folder):
+        records = read_records(folder)
+        if threading.current_thread() is threading.main_thread():
+            last.append(records)
+            if len(last) == 2:
+                goes.set()
+                other.join(0.3)  # Until it has stored that, if nothing holds it off.
+        return records
+
+    other = threading.Thread(target=search)
+    other.start()
+    runs.wait()
+    monkeypatch.setattr("specflow.sweep.search.search_loop.read_records", read)
+    run(plan(trials=3), tmp_path)
+    other.join()
+    assert len(last) == 2
+    assert read_records(tmp_path)[2].error == "overflow"
+
+
+def test_trials_whose_directories_are_gone_have_what_the_study_has(tmp_path):
+    given = {
+        "objectives": [{"metric": "loss"}, {"metric": "x", "direction": "maximize"}],
+        "constraints": [{"metric": "x", "at_least": -0.5, "at_most": 0.5}],
+        "sampler": {"name": "nsga2"},
+    }
+    before, _ = run(plan(trials=8, **given), tmp_path)
+    for one in before:
+        shutil.rmtree(one.directory)
+    after, pool = run(plan(trials=8, **given), tmp_path)
+    assert not pool.ran
+    bounds = plan(**given).sweep.constraints
+    marks = []
+    for one, other in zip(before, after, strict=True):
+        metrics, others = one.outcome.result["eval"], other.outcome.result["eval"]
+        assert metrics == others
+        marks.append([bool(violations(bounds, each)) for each in (metrics, others)])
+    assert [True, True] in marks
+    assert [False, False] in marks
 
 
 def test_a_grid_has_every_combination_once_in_order(tmp_path):
@@ -387,6 +448,54 @@ def test_killed_before_the_start_of_a_trial_a_search_in_a_database_has_it_once(
         assert states == ["COMPLETE"] * 3
     else:
         assert states == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+
+
+def test_a_process_that_is_killed_while_others_look_for_its_trials_is_known(
+    tmp_path, monkeypatch
+):
+    """In a database: they resume in their directory under their numbers."""
+    storage = f"sqlite:///{tmp_path}/search.db"
+    of = plan(trials=3, storage=storage, study="one")
+    lock = threading.Event()
+
+    def killed():
+        with pytest.raises(Killed):
+            run(of, tmp_path / "one", metrics=dies)
+        lock.set()
+
+    looked, waits = threading.Event(), threading.Event()
+
+    def dies(trial, step):
+        waits.set()
+        looked.wait()
+        raise Killed
+
+    monkeypatch.setattr(Supervisors, "__exit__", ended_at_once)
+    other = threading.Thread(target=killed)
+    other.start()
+    waits.wait()
+    found = StudyTrials._abandoned
+
+    def abandoned(self):
+        trial = found(self)
+        if trial is None and not lock.is_set():
+            looked.set()
+            # It ends as a killed one: without its turn.
+            other.join()
+        return trial
+
+    monkeypatch.setattr(StudyTrials, "_abandoned", abandoned)
+    _, pool = run(of, tmp_path / "one")
+    other.join()
+    _, rest = run(of, tmp_path / "one")
+    trials = optuna.load_study(study_name="one", storage=storage).trials
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 3
+    assert sorted(one.number for one in pool.ran + rest.ran) == [0, 1, 2]
+
+
+def ended_at_once(self, *_):
+    """As the end of a process that is killed."""
+    self._lock.release()
 
 
 def test_killed_before_the_start_of_a_copy_a_search_has_it_once(tmp_path, monkeypatch):

@@ -241,8 +241,7 @@ def test_what_may_succeed_is_left_to_the_sweep_that_resumes(failure, ends):
         actions = ("catch=1", f"fail={failure}")
         pool.submit(Trial(number=0, overrides=actions, directory=""))
         with pytest.raises(SweepStopped):
-            while True:
-                ended.append(pool.next_outcome())
+            ended.extend(iter(pool.next_outcome, None))
     assert [one.failure for one in ended] == [failure] * ends
 
 

@@ -20,8 +20,13 @@ from specflow.sweep.engines import Pool
 from specflow.sweep.pool.trial import Trial, TrialOutcome, TrialReport, TrialStatus
 from specflow.sweep.search.search_plan import SearchPlan
 from specflow.sweep.search.study_storage import Supervisors
-from specflow.sweep.search.study_trials import StudyTrials
-from specflow.sweep.search.trial_results import evaluated, joined, result_of
+from specflow.sweep.search.study_trials import DIRECTORY, StudyTrials
+from specflow.sweep.search.trial_results import (
+    evaluated,
+    joined,
+    result_of,
+    stored_result,
+)
 from specflow.sweep.trial_records import TrialRecord, append_record, read_records
 
 __all__ = ["PoolMaker", "Search", "SearchedTrial"]
@@ -117,6 +122,7 @@ class Search:
             self._deadline = time.monotonic() + float(seconds_of(timeout) or timeout)
         _write_once(self._directory / "sweep.json", self._description())
         with Supervisors(self._directory) as supervisors:
+            self._turn = supervisors.turn
             self._study = StudyTrials(self._plan, self._directory, supervisors)
             self._records = read_records(self._directory)
             with self._study.connected():
@@ -250,10 +256,10 @@ class Search:
             return  # A run of a trial that has failed meanwhile.
         if repeats > 1:
             outcome = joined(trial.ended, trial.number, trial.directory)
-        trial.outcome = self._stored(trial, outcome)
-        append_record(
-            self._directory, self._record(trial, trial.outcome.status, trial.outcome)
-        )
+        with self._turn():  # Another process meets both, or neither; see `_all`.
+            trial.outcome = self._stored(trial, outcome)
+            record = self._record(trial, trial.outcome.status, trial.outcome)
+            append_record(self._directory, record)
         self._watcher.end(trial.outcome)
 
     def _stored(self, trial: SearchedTrial, outcome: TrialOutcome) -> TrialOutcome:
@@ -308,11 +314,12 @@ class Search:
 
     def _all(self) -> list[SearchedTrial]:
         """Returns every trial that has ended, those of earlier calls included."""
-        self._records = read_records(self._directory)
-        for frozen in self._study.all():
-            ended = frozen.state in _STATUS
-            if ended and frozen.number not in self._trials:
-                self._trials[frozen.number] = self._earlier(frozen)
+        with self._turn():
+            self._records = read_records(self._directory)
+            for frozen in self._study.all():
+                ended = frozen.state in _STATUS
+                if ended and frozen.number not in self._trials:
+                    self._trials[frozen.number] = self._earlier(frozen)
         return [
             self._trials[number]
             for number in sorted(self._trials)
@@ -323,7 +330,9 @@ class Search:
         """Returns a trial that another call, or another process, has run."""
         known = {one.key: one for one in self._plan.dimensions}
         lines = (known[key].override(value) for key, value in frozen.params.items())
-        directory = self._directory / str(frozen.number)
+        own = self._directory / str(frozen.number)
+        # Of a trial of another machine, if this one sees it.
+        directory = Path(frozen.user_attrs.get(DIRECTORY, own))
         trial = SearchedTrial(
             number=frozen.number, lines=tuple(lines), directory=directory
         )
@@ -334,7 +343,9 @@ class Search:
         trial.outcome = TrialOutcome(
             number=frozen.number,
             status=status,
-            result=None if failed else result_of(directory),
+            result=None
+            if failed
+            else result_of(directory) or stored_result(self._plan, frozen, directory),
             error=(record.error if record else "") or ("failed" if failed else ""),
             failure=frozen.user_attrs.get("failure", "") if failed else "",
             seconds=(record.seconds if record else None) or duration,

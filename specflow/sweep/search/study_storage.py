@@ -7,7 +7,7 @@ import sqlite3
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -267,11 +267,15 @@ class Supervisors:
         """True if there is, or was since this one's start, another one."""
         return len(list(self._folder.iterdir())) > 1
 
-    def forget_dead(self) -> None:
-        """Removes the files of those that have ended, whose trials others have."""
-        for file in self._folder.iterdir():
-            if self.is_dead(file.stem):
-                file.unlink(missing_ok=True)
+    def dead(self) -> list[str]:
+        """Returns those that have ended; to be called in a turn."""
+        names = [file.stem for file in self._folder.iterdir()]
+        return [name for name in names if self.is_dead(name)]
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Removes the files of some that have ended, whose trials others have."""
+        for name in names:
+            (self._folder / f"{name}.lock").unlink(missing_ok=True)
 
     def is_known(self, name: str) -> bool:
         """Returns whether one runs, or was killed, in this directory."""

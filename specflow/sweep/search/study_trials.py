@@ -31,9 +31,9 @@ from specflow.sweep.search.study_storage import (
 )
 from specflow.sweep.search.trial_results import Evaluated
 
-__all__ = ["StudyTrials"]
+__all__ = ["DIRECTORY", "StudyTrials"]
 
-_DIRECTORY = "directory"
+DIRECTORY = "directory"
 """User attribute of a trial in a database: its run directory."""
 _RETRIED = "failed_trial"
 """System attribute of a copy of a trial whose machine was lost."""
@@ -94,9 +94,11 @@ class StudyTrials:
         self, find: Callable[[], Trial | None]
     ) -> tuple[Trial, dict[str, Any]] | None:
         with self._supervisors.turn():
+            # Before: the trials of one that ends meanwhile are found the next time.
+            dead = self._supervisors.dead()
             trial = self._patiently(find)
             if trial is None:
-                self._supervisors.forget_dead()
+                self._supervisors.forget(dead)
                 return None
             values = self._patiently(lambda: suggested(trial, self._plan.dimensions))
             own = self._supervisors.own
@@ -104,7 +106,7 @@ class StudyTrials:
                 self._patiently(lambda: trial.set_user_attr(SUPERVISOR, own))
             if is_url(self._storage):  # Other machines have other directories.
                 place = str((self._directory / str(trial.number)).absolute())
-                self._patiently(lambda: trial.set_user_attr(_DIRECTORY, place))
+                self._patiently(lambda: trial.set_user_attr(DIRECTORY, place))
         self._running[trial.number] = trial
         return trial, values
 

@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from optuna.trial import FrozenTrial, TrialState
+
 from specflow.sweep.pool.trial import TrialOutcome, TrialStatus
 from specflow.sweep.search.constraints import excess, finite
 from specflow.sweep.search.search_plan import SearchPlan
 
-__all__ = ["Evaluated", "evaluated", "joined", "result_of"]
+__all__ = ["Evaluated", "evaluated", "joined", "result_of", "stored_result"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,30 @@ def result_of(directory: str | Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return {"directory": str(directory), **result}
+
+
+def stored_result(
+    plan: SearchPlan, frozen: FrozenTrial, directory: str | Path
+) -> dict[str, Any]:
+    """Returns what the storage has of a result that this machine does not see.
+
+    Args:
+        plan: of the search.
+        frozen: a trial that is complete or pruned.
+        directory: of the trial.
+    """
+    amounts, metrics = frozen.constraints or {}, {}
+    for place, bound in enumerate(plan.sweep.constraints):
+        amount = amounts.get(f"{place}.{bound.metric}")
+        if amount is not None and bound.at_most is not None:
+            metrics[bound.metric] = bound.at_most + amount
+        elif amount is not None and bound.at_least is not None:
+            metrics[bound.metric] = bound.at_least - amount
+    # Of a pruned trial: that of its last evaluation.
+    names = [one.metric for one in plan.objectives]
+    metrics |= dict(zip(names, frozen.values or (), strict=False))
+    result = {"directory": str(directory), "step": frozen.last_step, "eval": metrics}
+    return {**result, "pruned": True} if frozen.state is TrialState.PRUNED else result
 
 
 def joined(outcomes: Sequence[TrialOutcome], number: int, folder: Path) -> TrialOutcome:
