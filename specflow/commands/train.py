@@ -216,7 +216,8 @@ def train_loops(
         if probe is not None:
             probe.finish()
         step = metrics["global_step"]
-        if signal := max(collectives.gather(stop_request.signal or 0)):
+        signal = max(collectives.gather(stop_request.signal or 0))
+        if signal and not pruning.is_pruned:  # It would not be judged again.
             raise Stopped(
                 signal,
                 f"stopped at step {step} of {config.loop.steps}; the same "

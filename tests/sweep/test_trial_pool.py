@@ -6,9 +6,11 @@ import signal
 import sys
 import threading
 import time
+import types
 
 import pytest
 
+from specflow.sweep.pool.slurm_job import SlurmJob
 from specflow.sweep.pool.trial import Trial, TrialStatus
 from specflow.sweep.pool.trial_pool import SweepStopped, TrialPool
 from specflow.sweep.pool.worker_process import WorkerProcess, local_workers
@@ -243,6 +245,50 @@ def test_what_may_succeed_is_left_to_the_sweep_that_resumes(failure, ends):
         with pytest.raises(SweepStopped):
             ended.extend(iter(pool.next_outcome, None))
     assert [one.failure for one in ended] == [failure] * ends
+
+
+def test_the_signal_of_a_sweep_is_no_second_one_of_a_worker_that_got_it_too(capfd):
+    """A manager of services sends SIGTERM to all processes."""
+    stop = lambda _: os.kill(os.getpid(), signal.SIGTERM) or ()  # noqa: E731
+    with pytest.raises(SweepStopped) as stopped:
+        outcomes(["save="], on_reports=lambda reports: stop(reports))
+    assert stopped.value.exit_code == 143
+    assert set(capfd.readouterr().out.split()) == {"heard", f"{signal.SIGINT:d}"}
+
+
+class Requeued(BaseException):
+    """submitit has ended the process of a job."""
+
+
+@pytest.mark.parametrize("first", ["start", "report"])
+def test_a_job_that_is_preempted_while_it_handles_a_message_is_requeued(
+    tmp_path, monkeypatch, first
+):
+    """The signal arrives in the midst of what the supervisor of the job does."""
+    job = SlurmJob(
+        (Trial(number=0, overrides=("save=",), directory=""),),
+        tmp_path / "events",
+        COMMAND,
+        {"logs": tmp_path},
+    )
+    write = job._write
+
+    def interrupted(event):
+        if first in event:
+            os.kill(os.getpid(), signal.SIGUSR2)
+        write(event)
+
+    def requeue(*_):
+        assert job.checkpoint() == "again"
+        raise Requeued
+
+    submitit = types.SimpleNamespace(DelayedSubmission=lambda _: "again")
+    monkeypatch.setitem(sys.modules, "submitit.helpers", submitit)
+    monkeypatch.setattr(job, "_write", interrupted)
+    former = signal.signal(signal.SIGUSR2, requeue)
+    with pytest.raises(Requeued):
+        job()
+    signal.signal(signal.SIGUSR2, former)
 
 
 def test_an_empty_pool_has_no_next_outcome():

@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +41,8 @@ class SlurmJob:
     options: dict[str, Any]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: own for name, own in self.__dict__.items() if name != "_pool"}
+        names = [field.name for field in dataclasses.fields(self)]
+        return {name: getattr(self, name) for name in names}
 
     def __call__(self) -> None:
         """Runs the trials in one worker process."""
@@ -56,26 +58,45 @@ class SlurmJob:
             on_note=lambda note: self._write({"note": note}),
             **self.options,
         )
+        self._end_of_trials, closed_by_end = os.pipe()
+        # Not in this thread: a signal would find a message half handled, and
+        # `checkpoint` wait for the next one, which comes after an answer.
+        thread = threading.Thread(
+            target=self._run, args=(waiting, closed_by_end), daemon=True
+        )
         with self._pool:
-            # It comes before that which requeues, to the worker too.
-            signal.signal(signal.SIGTERM, lambda *_: self._pool.stop(signal.SIGINT))
-            for trial in waiting:
-                self._pool.submit(trial)
-            try:
-                for _ in waiting:
-                    self._end(self._pool.next_outcome())
-            except SweepStopped:
-                time.sleep(_GRACE_S)
-                raise RuntimeError("the job was stopped") from None
+            thread.start()
+            self._runs = True
+            self._wait()
+        if isinstance(self._error, SweepStopped):
+            time.sleep(_GRACE_S)
+            raise RuntimeError("the job was stopped") from None
+        if self._error is not None:
+            raise self._error
 
     def checkpoint(self) -> Any:
         """Lets the running trial save; submitit then requeues what this returns."""
-        self._pool.stop(signal.SIGINT)
-        # This interrupts `next_outcome`, which does not continue.
-        with contextlib.suppress(SweepStopped, LookupError):
-            while True:
-                self._end(self._pool.next_outcome())
+        if getattr(self, "_runs", False):
+            if self._pool.stopped_by is None:  # SIGTERM may come before.
+                self._pool.stop(signal.SIGTERM)
+            self._wait()
         return importlib.import_module("submitit.helpers").DelayedSubmission(self)
+
+    def _run(self, trials: list[Trial], closed_by_end: int) -> None:
+        self._error: BaseException | None = None
+        try:
+            for trial in trials:
+                self._pool.submit(trial)
+            for _ in trials:
+                self._end(self._pool.next_outcome())
+        except BaseException as error:
+            self._error = error
+        finally:
+            os.close(closed_by_end)
+
+    def _wait(self) -> None:
+        """Waits for the end of the trials, in a handler of a signal too."""
+        os.read(self._end_of_trials, 1)
 
     def _report(self, reports: Any) -> tuple[int, ...]:
         for report in reports:

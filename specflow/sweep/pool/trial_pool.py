@@ -2,6 +2,7 @@
 
 import collections
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -100,7 +101,7 @@ class TrialPool:
         """Workers that get no further trial."""
         if workers == 1:
             self._workers[0] = first_worker
-        self._signal: int | None = None
+        self.stopped_by: int | None = None  # The first signal that arrived.
         self._unsent: collections.deque[int] = collections.deque()
         """Signals that the workers have not got yet."""
         self._signals = StopSignals(self.stop)
@@ -127,16 +128,15 @@ class TrialPool:
         self._queue.append(trial)
 
     def stop(self, number: int) -> None:
-        """Passes a signal on to the workers, which save; stops the sweep after them.
+        """Lets `next_outcome` interrupt the workers, which save; for a handler too.
 
-        `next_outcome` does, as a worker may be on another machine; this may be called
-        by a handler of signals.
+        They get SIGINT: systemd sends SIGTERM to all, which must not be their second.
 
         Args:
             number: SIGINT or SIGTERM.
         """
-        self._signal = self._signal or number
-        self._unsent.append(number)
+        self.stopped_by = self.stopped_by or number
+        self._unsent.append(signal.SIGINT)
         self._signals.wake()
 
     def next_outcome(self) -> TrialOutcome:
@@ -156,8 +156,8 @@ class TrialPool:
                 number = self._unsent.popleft()
                 for worker in running:
                     worker.signal(number)
-            if self._signal is not None and not running:
-                raise SweepStopped(self._signal)
+            if self.stopped_by is not None and not running:
+                raise SweepStopped(self.stopped_by)
             # One that starts says when it is ready, or ends.
             starting = [one for one in self._workers if one and not one.is_ready]
             if not running and not starting:
@@ -168,7 +168,7 @@ class TrialPool:
 
     def _dispatch(self) -> None:
         """Sends queued trials to workers, starts some if needed, or ends them."""
-        if self._signal is not None:
+        if self.stopped_by is not None:
             return
         for index, worker in enumerate(self._workers):
             # Those that start, and those that wait for a trial.
@@ -198,7 +198,7 @@ class TrialPool:
     def _send_ahead(self, worker: Worker) -> None:
         """Lets the only worker prepare the next trial, which has not started yet."""
         is_only = len(self._workers) == 1 and worker not in self._retired
-        is_free = not (self._ahead or self._signal or self._pack)
+        is_free = not (self._ahead or self.stopped_by or self._pack)
         if is_only and is_free and self._queue:
             self._ahead = self._queue.popleft()
             message = _message(self._ahead, self._logs, None) | self._common
@@ -270,7 +270,7 @@ class TrialPool:
             self._queue.appendleft(running.trial)
             return
         if message.get("stopped"):
-            if self._signal is None:  # Its process alone got a signal.
+            if self.stopped_by is None:  # Its process alone got a signal.
                 self._failed(running, Failure.PREEMPTED, "its process was stopped")
             return
         outcome: dict[str, Any] = message["outcome"]
@@ -308,7 +308,7 @@ class TrialPool:
         outcome = _outcome(running, count, **fields)
         if not self._attempts.again(outcome, was_packed):
             self._ended.append(outcome)
-        elif self._signal is None:
+        elif self.stopped_by is None:
             self._queue.appendleft(running.trial)
             self._on_retry(outcome)
         # Else it starts again when the sweep resumes, as those that have saved.
@@ -316,7 +316,7 @@ class TrialPool:
     def _died(self, worker: Worker) -> None:
         """Replaces a worker that has ended; only its running trials are affected."""
         running, how = list(worker.trials.values()), self._close(worker, kill=True)
-        if self._signal is not None:
+        if self.stopped_by is not None:
             return
         if not running and self._queue:
             # It never started: the trial that needs it has failed.
