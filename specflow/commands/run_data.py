@@ -20,7 +20,12 @@ from specflow.data import Data, build_data
 from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.distributed import collectives
 from specflow.distributed.processes import place
-from specflow.estimator.data_lock import check_files, stored_tokenizer, write_files
+from specflow.estimator.data_lock import (
+    check_files,
+    naming_pictures,
+    stored_tokenizer,
+    write_files,
+)
 from specflow.estimator.data_lock import stored_columns as read_columns
 from specflow.output import RunDirectory, existing_run, write_text
 from specflow.output.json_values import to_json
@@ -84,7 +89,10 @@ def data_to_train(composed: "Composed", shared: "SharedParts | None" = None) -> 
     elif config.data.refit:
         data = _refitted(build(config.data), stored)
     else:
-        data = build_data(config.data, columns=stored, same_files=True)
+        try:
+            data = build_data(config.data, columns=stored, same_files=True)
+        except DataError as error:
+            raise naming_pictures(run, error) from error
         check = functools.partial(_check_files, composed, run, data, stored)
         collectives.on_process_zero(check) if starts_first else check()
     if not starts_first:

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from specflow.data.table.kept_digests import file_digest
+from specflow.data.table.picture_digests import PictureDigests
 from specflow.data.table.picture_files import (
-    PictureDigests,
     Pictures,
     changed_pictures,
+    named_pictures,
 )
 from specflow.data.table.table_changes import changed_files
 from specflow.data.table.table_files import matching_files
@@ -57,9 +58,9 @@ class DataFiles:
         """
         kept = {name: self.sets[name] for name in now.sets if name in self.sets}
         now_kept = {name: now.sets[name] for name in kept}
+        files = [*changed_files(self.rows, now.rows), *changed_files(kept, now_kept)]
         return [
-            *changed_files(self.rows, now.rows),
-            *changed_files(kept, now_kept),
+            *named_pictures(files, self.known_pictures, now.pictures),
             *changed_pictures(self.known_pictures, now.pictures),
         ]
 

@@ -6,16 +6,21 @@ from pathlib import Path
 
 from specflow.columns import FittedColumns
 from specflow.data import Data, DataFiles
+from specflow.data.table.image_folder import image_folder
+from specflow.data.table.picture_files import named_pictures, pictures_of_folders
 from specflow.data.table.table_changes import refused_changes
+from specflow.diagnostics.errors import DataError
 from specflow.diagnostics.rendering import line
 from specflow.estimator.columns_state import changed_columns
 from specflow.output import Checkpointer, RunDirectory, write_text
 from specflow.output.files import replacing
 from specflow.output.json_values import to_json
+from specflow.runtime.filesystem import expanded
 
 __all__ = [
     "DataLock",
     "check_files",
+    "naming_pictures",
     "stored_columns",
     "stored_tokenizer",
     "write_files",
@@ -40,7 +45,12 @@ def check_files(
         return
     plain = RunDirectory.load_json(run.files)
     changed = DataFiles.from_json(plain, where=str(run.files)).changes(data.files)
-    final = [each for each in changed if each.where in fitted]
+    folders = tuple(f"{name.rstrip('/')}/" for name in fitted)
+    final = [
+        each
+        for each in changed
+        if each.where in fitted or each.where.startswith(folders)
+    ]
     if not accepts and changed:
         accept = ", or resume with the new ones: output.on_change=accept"
         hint = "Restore the files{} train in another output.dir{}."
@@ -50,6 +60,31 @@ def check_files(
         raise refused_changes(final)
     for diagnostic in changed:
         print(line(diagnostic, kind="warning"), file=sys.stderr)
+
+
+def naming_pictures(run: RunDirectory, error: DataError) -> DataError:
+    """The error of changed files; pictures in place of a folder of them.
+
+    Args:
+        run: has the digests of the pictures.
+        error: names folders and files.
+    """
+    if not run.files.is_file():
+        return error
+    plain = RunDirectory.load_json(run.files)
+    known = DataFiles.from_json(plain, where=str(run.files)).known_pictures
+    changed = [each for each in error.diagnostics if each.code == "table-changed"]
+    paths = {each.where: expanded(each.where, "data.root") for each in changed}
+    folders = [
+        image_folder(name, path, key="data.root")
+        for name, path in paths.items()
+        if path.is_dir()
+    ]
+    if not folders:
+        return error
+    now = pictures_of_folders(folders)
+    named = list(named_pictures(error.diagnostics, known, now))
+    return refused_changes(named, error.diagnostics[0].hint)
 
 
 def write_files(run: RunDirectory, data: Data) -> None:

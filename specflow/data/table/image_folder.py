@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import hashlib
 import os
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from specflow.data.table.decode_threads import in_threads
 from specflow.data.table.kept_digests import kept_folder_digest
+from specflow.data.table.picture_digests import PictureDigests, mark_of
 from specflow.data.table.read_progress import ReadProgress
 from specflow.data.table.read_retries import RetriedFile
 from specflow.diagnostics.errors import DataError, Diagnostic
@@ -37,7 +39,7 @@ _SUFFIXES = {
 _SHOWN = 5
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True)
 class ImageFolder:
     """The images of a folder, in the order of their paths."""
 
@@ -60,28 +62,33 @@ class ImageFolder:
             return paths
         return paths | {CLASS: [image.split("/")[0] for image in self.images]}
 
-    def digest(self) -> str:
-        """SHA-256 of the paths and contents of all images.
+    @functools.cached_property
+    def digests(self) -> PictureDigests:
+        """Digests of the paths and contents of all images.
 
         Raises:
             DataError: a file cannot be read.
         """
         files = [self.path / image for image in self.images]
-        return kept_folder_digest(self.path, files, lambda _: self._digest())
+        place = self.path / ".digests"  # There need be no such file.
+        kept = kept_folder_digest(place, files, lambda _: self._read())
+        return PictureDigests(*kept.split(" "))
 
-    def _digest(self) -> str:
-        def content(image: str) -> str:
+    def _read(self) -> str:
+        def content(image: str) -> bytes:
             with RetriedFile(f"{self.name}/{image}", self.path / image) as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+                return hashlib.file_digest(file, "sha256").digest()
 
-        whole = hashlib.sha256()
+        whole, marks = hashlib.sha256(), []
         progress = ReadProgress(f"digests of {self.name}", len(self.images))
         for image, digest in zip(
             self.images, in_threads(content, self.images), strict=True
         ):
-            whole.update(f"{image}\0{digest}\n".encode("utf-8", "surrogateescape"))
+            line = f"{image}\0{digest.hex()}\n"
+            whole.update(line.encode("utf-8", "surrogateescape"))
+            marks.append(mark_of(digest))
             progress.advance(1)
-        return whole.hexdigest()
+        return f"{whole.hexdigest()} {''.join(marks)}"
 
 
 def image_folder(name: str, path: Path, *, key: str) -> ImageFolder:

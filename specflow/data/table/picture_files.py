@@ -1,6 +1,5 @@
 """Digests of the pictures that a column of paths names."""
 
-import base64
 import dataclasses
 import functools
 import hashlib
@@ -13,38 +12,24 @@ import numpy.typing as npt
 
 from specflow.columns import FittedColumns
 from specflow.data.table.decode_threads import in_threads
+from specflow.data.table.image_folder import ImageFolder
 from specflow.data.table.kept_digests import kept_folder_digest
+from specflow.data.table.picture_digests import PictureDigests, mark_of
 from specflow.data.table.read_progress import ReadProgress
 from specflow.data.table.read_retries import RetriedFile
 from specflow.data.table.table_cells import TableCells
 from specflow.diagnostics.errors import DataError, Diagnostic
 
-__all__ = ["PictureDigests", "Pictures", "changed_pictures", "pictures_of"]
+__all__ = [
+    "Pictures",
+    "changed_pictures",
+    "named_pictures",
+    "pictures_of",
+    "pictures_of_folders",
+]
 
-_MARK = 3
-"""Bytes of a picture's digest that a run keeps, to name it once the whole differs: two
-pictures have the same ones once in 16,777,216 pairs."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class PictureDigests:
-    """Digests of pictures in the order of their paths, as a run keeps them."""
-
-    sha256: str
-    """Of all paths and contents."""
-    marks: str
-    """The beginning of each picture's digest: four characters of Base64."""
-
-    def mark(self, number: int) -> str:
-        """The beginning of the digest of one picture."""
-        return self.marks[4 * number : 4 * number + 4]
-
-    def __len__(self) -> int:
-        return len(self.marks) // 4
-
-    def to_json(self) -> dict[str, str]:
-        """The digests as plain values."""
-        return {"sha256": self.sha256, "marks": self.marks}
+_FOLDER = "folder "
+"""Beginning of the key of the pictures of a folder of classes, before its name."""
 
 
 class Pictures:
@@ -52,10 +37,15 @@ class Pictures:
 
     Args:
         find: returns path, as the cells have it -> the file.
+        read: returns their digests; None: they are read here.
     """
 
-    def __init__(self, find: Callable[[], Mapping[str, str]]):
-        self._find = find
+    def __init__(
+        self,
+        find: Callable[[], Mapping[str, str]],
+        read: Callable[[], PictureDigests] | None = None,
+    ):
+        self._find, self._known = find, read
 
     @functools.cached_property
     def files(self) -> dict[str, str]:
@@ -69,6 +59,8 @@ class Pictures:
         Raises:
             DataError: a picture cannot be read.
         """
+        if self._known is not None:
+            return self._known()
         paths = [Path(file) for file in self.files.values()]
         if not paths:
             return PictureDigests("", "")
@@ -97,7 +89,7 @@ class Pictures:
         items = list(self.files.items())
         for (name, _), each in zip(items, in_threads(digest, items), strict=True):
             whole.update(name.encode("utf-8", "surrogateescape") + b"\0" + each)
-            marks.append(base64.b64encode(each[:_MARK]).decode())
+            marks.append(mark_of(each))
             progress.advance(1)
         return f"{whole.hexdigest()} {''.join(marks)}"
 
@@ -131,6 +123,61 @@ def pictures_of(
     }
 
 
+def pictures_of_folders(folders: Iterable[ImageFolder]) -> dict[str, Pictures]:
+    """The pictures of folders of classes, by the folder."""
+
+    def pictures(folder: ImageFolder) -> Pictures:
+        def find() -> dict[str, str]:
+            shown = folder.name.rstrip("/")
+            return {
+                f"{shown}/{each}": str(folder.path / each) for each in folder.images
+            }
+
+        return Pictures(find, lambda: folder.digests)
+
+    return {f"{_FOLDER}{folder.name}": pictures(folder) for folder in folders}
+
+
+def named_pictures(
+    diagnostics: Iterable[Diagnostic],
+    recorded: Mapping[str, PictureDigests],
+    now: Mapping[str, Pictures],
+) -> Iterator[Diagnostic]:
+    """Yields diagnostics of changed files; pictures in place of a folder of them.
+
+    Args:
+        diagnostics: of `changed_files`.
+        recorded: folder -> digests of the run.
+        now: the same -> the pictures.
+    """
+    for diagnostic in diagnostics:
+        key = f"{_FOLDER}{diagnostic.where}"
+        names: list[str] = []
+        if key in recorded and key in now:
+            before, after = recorded[key], now[key].digests
+            known = {before.mark(number) for number in range(len(before))}
+            names = [
+                name
+                for number, name in enumerate(now[key].files)
+                if after.mark(number) not in known
+            ] or _differing(before, after, now[key])
+        for name in names:
+            problem = "is new, or has changed since the run was trained"
+            yield dataclasses.replace(diagnostic, where=name, problem=problem, hint="")
+        if not names:  # Pictures were deleted or moved.
+            yield diagnostic
+
+
+def _differing(
+    before: PictureDigests, after: PictureDigests, now: Pictures
+) -> list[str]:
+    """Pictures whose marks are not those at the same places before."""
+    if len(before) != len(after):
+        return []
+    numbered = enumerate(now.files)
+    return [name for at, name in numbered if before.mark(at) != after.mark(at)]
+
+
 def _find(
     files: dict[str, str],
     cells: TableCells,
@@ -161,14 +208,12 @@ def changed_pictures(
         now: the same -> the pictures.
     """
     for key in recorded.keys() & now.keys():
+        if key.startswith(_FOLDER):
+            continue  # See `named_pictures`.
         before, after = recorded[key], now[key].digests
         if before.sha256 == after.sha256:
             continue
-        names = [
-            name
-            for number, name in enumerate(now[key].files)
-            if len(before) == len(after) and before.mark(number) != after.mark(number)
-        ]
+        names = _differing(before, after, now[key])
         for name in names:
             problem = "has changed since the run was trained"
             yield Diagnostic(name, problem, code="table-changed")

@@ -5,6 +5,7 @@ import glob
 import itertools
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from specflow.data.table.image_folder import ImageFolder, image_folder
@@ -136,7 +137,7 @@ def _folders(written: Sequence[str], key: str) -> list[TableFile]:
     for name in dict.fromkeys(written):
         try:
             images = image_folder(name, expanded(name, key), key=key)
-            digest = read_retried(name, images.digest)
+            digest = read_retried(name, partial(getattr, images, "digests")).sha256
             files.append(TableFile(name, images.path, "folder", digest, images))
         except DataError as error:
             diagnostics += error.diagnostics

@@ -15,7 +15,11 @@ from specflow.data.table.fit_cache import FitCache
 from specflow.data.table.fit_columns import fit_columns
 from specflow.data.table.open_table import check_cells, opened_cells
 from specflow.data.table.opened_split import image_roots, opened_split
-from specflow.data.table.picture_files import Pictures, pictures_of
+from specflow.data.table.picture_files import (
+    Pictures,
+    pictures_of,
+    pictures_of_folders,
+)
 from specflow.data.table.split_cells import split_rows
 from specflow.data.table.streamed_cells import StreamedCells
 from specflow.data.table.table_cells import TableCells
@@ -140,8 +144,9 @@ class _Builder:
 
         evaluated = sources["eval"]
         train, files = sources.get("train", evaluated), _digests(self._files)
-        pictures: Mapping[str, Pictures] = {}
-        if self._config.format != "folder":  # Its digest is that of its pictures.
+        folders = [file.images for file in self._files if file.images is not None]
+        pictures: Mapping[str, Pictures] = pictures_of_folders(folders)
+        if self._config.format != "folder":
             read, roots = [parts[split] for split in used], image_roots(self._config)
             pictures = pictures_of(fitted, read, roots, digests=files.values())
         return TableData(train, evaluated, make_test, fitted, files, pictures)

@@ -1,0 +1,48 @@
+"""A run whose folder of images has changed names the images."""
+
+import pytest
+
+from specflow.config.sections.images import ImagesConfig
+from specflow.data import DataFiles, build_data
+from specflow.diagnostics.errors import DataError
+from specflow.estimator.data_lock import naming_pictures, write_files
+from specflow.output import RunDirectory
+from tests.data.images.image_files import write_folder
+
+
+def test_images_that_have_changed_are_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path / "photos", each=6)
+    names = sorted(
+        path.relative_to(tmp_path).as_posix()
+        for path in (tmp_path / "photos").rglob("*.*")
+    )
+    config = ImagesConfig(root="photos")
+    data = build_data(config)
+    run = RunDirectory(tmp_path / "run")
+    run.path.mkdir()
+    write_files(run, data)
+    known = DataFiles.from_json(RunDirectory.load_json(run.files), where="run")
+    assert not known.changes(build_data(config).files)
+    first, second, third, last = (tmp_path / name for name in (*names[:3], names[-1]))
+    content = first.read_bytes()
+    write_folder(tmp_path / "other", each=7)
+    new = sorted((tmp_path / "other").rglob("*.*"))[-1].read_bytes() + b" "
+    first.write_bytes(new)
+    changes = known.changes(build_data(config).files)
+    assert [each.where for each in changes] == [names[0]]
+    with pytest.raises(DataError) as caught:
+        build_data(config, columns=data.columns, same_files=True)
+    assert [each.where for each in caught.value.diagnostics] == ["photos"]
+    (named,) = naming_pictures(run, caught.value).diagnostics
+    assert (named.where, bool(named.hint)) == (names[0], True)
+    # Contents that the run knows, at other places.
+    first.write_bytes(content)
+    second.write_bytes(third.read_bytes())
+    changes = known.changes(build_data(config).files)
+    assert [each.where for each in changes] == [names[1]]
+    # An image that is gone has no name.
+    last.unlink()
+    second.write_bytes(third.read_bytes())
+    changes = known.changes(build_data(config).files)
+    assert [each.where for each in changes] == ["photos"]
