@@ -55,10 +55,9 @@ def failed_trials(
     more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
     problem = f"{len(failed)} of {len(outcomes)} trials failed: "
     problem += ", ".join(names[:_MOST]) + more
-    hint = (
-        f"specflow sweep show {folder} lists the reasons; the same command with "
-        f"output.dir={folder} starts failed trials again."
-        if folder
-        else ""
-    )
+    hint = f"specflow sweep show {folder} lists the reasons; " if folder else ""
+    if folder and (folder / "sweep.json").exists():
+        hint += "those of a search do not start again: raise sweep.trials for others."
+    elif folder:
+        hint += f"the same command with output.dir={folder} starts failed trials again."
     return status, Diagnostic("sweep", problem, hint=hint, code="sweep-failed")
