@@ -2,7 +2,7 @@
 
 import collections
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def loss(trial: Trial, step: int = 3) -> dict[str, float]:
 
 
 class FakePool:
-    """Runs trials at once, three evaluations each, in this process."""
+    """Runs trials at once, in this process; of each, evaluations at some steps."""
 
     def __init__(
         self,
@@ -50,8 +50,9 @@ class FakePool:
         on_reports: Callable[[list[TrialReport]], Any],
         metrics: Callable[[Trial, int], dict[str, float]] = loss,
         slots: int = 1,
+        steps: Sequence[int] = (1, 2, 3),
     ):
-        self.slots, self.metrics = slots, metrics
+        self.slots, self.metrics, self.steps = slots, metrics, steps
         self.on_start, self.on_reports = on_start, on_reports
         self.queue: collections.deque[Trial] = collections.deque()
         self.most = 0
@@ -73,7 +74,7 @@ class FakePool:
         self.on_start(trial)
         number, step = trial.number, 0
         try:
-            for step in (1, 2, 3):
+            for step in self.steps:
                 metrics = self.metrics(trial, step)
                 report = TrialReport(number=number, step=step, metrics=metrics)
                 if number in self.on_reports([report]) and step < 3:

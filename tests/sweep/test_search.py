@@ -21,7 +21,16 @@ from specflow.sweep.search.search_space import Dimension
 from specflow.sweep.search.study_storage import Supervisors
 from specflow.sweep.search.study_trials import StudyTrials
 from specflow.sweep.trial_records import TRIALS, read_records
-from tests.sweep.search_samples import K, NoWatcher, X, loss, plan, run, value_of
+from tests.sweep.search_samples import (
+    FakePool,
+    K,
+    NoWatcher,
+    X,
+    loss,
+    plan,
+    run,
+    value_of,
+)
 
 N = Dimension(key="n", kind="int", text="range(1,4)", low=1, high=3, step=1)
 
@@ -252,6 +261,32 @@ def test_halving_prunes(tmp_path, name):
     pruner = {"name": name, "reduction_factor": 2}
     trials, _ = run(plan(trials=16, pruner=pruner), tmp_path)
     assert "pruned" in {one.outcome.status.value for one in trials}
+
+
+def test_a_pruned_trial_that_is_killed_ends_where_it_resumes(tmp_path, monkeypatch):
+    given = {"trials": 6, "pruner": {"name": "median", "n_startup_trials": 2}}
+    whole, _ = run(plan(**given), tmp_path / "whole")
+    pruned = [one.number for one in whole if one.outcome.status.value == "pruned"]
+
+    def kill(self, trial, status, result):
+        if status is TrialStatus.PRUNED:
+            raise Killed
+        return ended(self, trial, status, result)
+
+    folder, ended = tmp_path / "killed", FakePool.ended
+    with monkeypatch.context() as patch:
+        patch.setattr(FakePool, "ended", kill)
+        with pytest.raises(Killed):
+            run(plan(**given), folder)
+
+    def better(trial, step):
+        """A loss that no pruner would end, from where the trial resumes."""
+        return {"loss": -1.0} if trial.number == pruned[0] else loss(trial, step)
+
+    run(plan(**given), folder, metrics=better, steps=(2, 3))
+    trial, expected = stored(folder)[pruned[0]], stored(tmp_path / "whole")[pruned[0]]
+    assert trial.state.name == "PRUNED"
+    assert trial.intermediate_values == expected.intermediate_values
 
 
 def test_of_a_pack_some_are_pruned_and_the_best_is_not(tmp_path):

@@ -227,6 +227,7 @@ class Search:
         """Returns the runs to prune, of those that have evaluated a step together."""
         repeats, objective = self._plan.sweep.repeats, self._plan.objectives[0]
         judged: list[int] = []
+        pruned: list[int] = []
         for report in reports:
             trial = self._trial_of(report.number)
             shown = dataclasses.replace(report, number=trial.number)
@@ -236,13 +237,17 @@ class Search:
             is_first = report.number % repeats == 0
             if self._plan.sweep.pruner is None or not is_first or value is None:
                 continue
+            if self._study.was_pruned(trial.number):
+                pruned.append(report.number)
+                continue
             self._study.report(trial.number, report.step, float(value))
             judged.append(report.number)
         # Halving compares with those that were asked before: best first would keep one
         # alone, worst first all.
         step = reports[0].step if reports else 0
         random.Random(f"{self._plan.sweep.seed}/{step}").shuffle(judged)
-        return [run for run in judged if self._study.is_pruned(run // repeats)]
+        pruned += [run for run in judged if self._study.is_pruned(run // repeats)]
+        return pruned
 
     def _finish(self, trial: SearchedTrial, outcome: TrialOutcome) -> None:
         """Takes the end of a run; stores the trial if it was the last."""

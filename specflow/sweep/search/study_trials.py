@@ -35,6 +35,8 @@ __all__ = ["DIRECTORY", "StudyTrials"]
 
 DIRECTORY = "directory"
 """User attribute of a trial in a database: its run directory."""
+_PRUNED = "pruned"
+"""User attribute of a trial that was told to end."""
 _RETRIED = "failed_trial"
 """System attribute of a copy of a trial whose machine was lost."""
 _PATIENCE_S = 120.0
@@ -120,7 +122,15 @@ class StudyTrials:
 
     def is_pruned(self, number: int) -> bool:
         """Returns whether a trial promises too little, by what it has reported."""
-        return self._patiently(self._running[number].should_prune)
+        trial = self._running[number]
+        is_pruned = self._patiently(trial.should_prune)
+        if is_pruned:  # Killed before its end is stored, it ends where it resumes.
+            self._patiently(lambda: trial.set_user_attr(_PRUNED, True))
+        return is_pruned
+
+    def was_pruned(self, number: int) -> bool:
+        """Returns whether a process that was killed since told a trial to end."""
+        return _PRUNED in self._running[number].user_attrs
 
     def complete(self, number: int, result: Evaluated) -> None:
         """Stores the values of a trial."""
