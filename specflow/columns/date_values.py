@@ -54,7 +54,7 @@ def as_times(
     found = [known[value] for value in rows]
     bad = [row for row, time in enumerate(found) if time is None]
     texts = np.array(
-        [np.datetime64("NaT") if time is None else time for time in found],
+        [np.datetime64("NaT", "us") if time is None else time for time in found],
         "datetime64[us]",
     )
     return texts, np.array(bad, np.int64)
@@ -87,11 +87,11 @@ def _time(
 ) -> Any:
     """One value as a datetime64; NaT if it is missing, None if it is no time."""
     if value is None or value != value:
-        return np.datetime64("NaT")
+        return np.datetime64("NaT", "us")
     if isinstance(value, str):
         value = value.strip()
         if value in missing:
-            return np.datetime64("NaT")
+            return np.datetime64("NaT", "us")
     try:
         time = _parsed(value, format)
         if isinstance(time, np.datetime64):

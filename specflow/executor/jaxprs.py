@@ -1,13 +1,19 @@
 """Traversal and rewriting of jaxprs with all functions that they call."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 
 from specflow.executor.array_types import Equation, Jaxpr
 
-__all__ = ["is_jaxpr", "map_equations", "walk"]
+__all__ = [
+    "is_jaxpr",
+    "map_equations",
+    "scan_operands",
+    "walk",
+    "with_scan_constants",
+]
 
 
 def walk(jaxpr: Jaxpr) -> Iterator[Equation]:
@@ -52,3 +58,33 @@ def map_equations(jaxpr: Any, convert: Callable[[Equation], Equation]) -> Any:
 def is_jaxpr(value: object) -> bool:
     """Returns whether a value is a jaxpr, open or closed."""
     return hasattr(value, "eqns") or hasattr(value, "jaxpr")
+
+
+def scan_operands(params: Mapping[str, Any]) -> tuple[int, int]:
+    """Returns the numbers of the first operands of a `scan`, and of the next ones.
+
+    The first ones are the same in all iterations, the next ones are carried from one to
+    the next.
+
+    Args:
+        params: of the equation.
+
+    >>> scan = lambda c: jax.lax.scan(lambda a, _: (a + c, None), 0.0, length=3)
+    >>> scan_operands(jax.make_jaxpr(scan)(1.0).eqns[0].params)
+    (1, 1)
+    """
+    if "num_consts" in params:  # JAX before 0.12.
+        return params["num_consts"], params["num_carry"]
+    constants, carry, _ = params["ft_in"].unpack()
+    return len(constants), len(carry)
+
+
+def with_scan_constants(params: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """Returns the parameters of a `scan` with another number of first operands."""
+    if "num_consts" in params:
+        return {**params, "num_consts": count}
+    from jax._src import flattree  # type: ignore
+
+    _, carry, batches = params["ft_in"].unpack()
+    groups = flattree.pack((flattree.nones(count), carry, batches))
+    return {**params, "ft_in": groups}

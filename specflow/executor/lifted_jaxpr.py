@@ -15,6 +15,7 @@ from jax.extend.core import Literal, Var
 from numpy.typing import NDArray
 
 from specflow.executor.array_types import Equation
+from specflow.executor.jaxprs import scan_operands, with_scan_constants
 from specflow.executor.known_scalars import (
     Inputs,
     Scalar,
@@ -338,10 +339,10 @@ class _Level:
         return self._emit(equation.replace(params=params), [*atoms, *carry])
 
     def _scan(self, equation: Equation, operands: list[Value]) -> list[Value]:
-        params = dict(equation.params)
-        closed, count = params["jaxpr"], params["num_consts"]
+        closed, (count, _) = equation.params["jaxpr"], scan_operands(equation.params)
         jaxpr, given = self._called_with(closed.jaxpr, operands[:count])
-        params |= {"jaxpr": closed.replace(jaxpr=jaxpr), "num_consts": len(given)}
+        params = with_scan_constants(equation.params, len(given))
+        params["jaxpr"] = closed.replace(jaxpr=jaxpr)
         if "linear" in params:
             linear = params["linear"][count:]
             params["linear"] = (*(False,) * len(given), *linear)

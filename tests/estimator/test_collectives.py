@@ -18,6 +18,7 @@ from specflow.config.sections.mesh import AxesConfig, MeshConfig
 from specflow.contract import Mode
 from specflow.data import ArraySource
 from specflow.estimator import Estimator
+from specflow.executor.jaxprs import scan_operands
 from specflow.preflight.hlo import Hlo
 
 ROWS = 1024
@@ -103,10 +104,10 @@ def test_a_micro_step_adds_its_sum_over_rows_to_the_loss_undivided():
         for equation in _equations(jaxpr)
         if equation.primitive.name == "scan"
         and equation.params["length"] == 4
-        and equation.params["num_carry"]
+        and scan_operands(equation.params)[1]
     ]
     body = scan.params["jaxpr"].jaxpr
-    carried = body.invars[scan.params["num_consts"] :]
+    carried = body.invars[scan_operands(scan.params)[0] :]
     made = {out: equation for equation in body.eqns for out in equation.outvars}
     addends = {}
     for before, after in zip(carried, body.outvars, strict=False):
