@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 _LIMITED = """
 import resource, runpy, sys
+sys.dont_write_bytecode = True  # Python 3.11 keeps what is cut short.
 size = int(sys.argv.pop(1))
 resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 runpy.run_module("specflow", run_name="__main__", alter_sys=True)

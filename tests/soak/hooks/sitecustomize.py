@@ -52,6 +52,9 @@ def _limit_files(size: int) -> None:
 
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    # Python 3.11 takes a write that the limit cut short for a whole one: modules that
+    # are imported from here on would have bytecode without its end, for later runs too.
+    sys.dont_write_bytecode = True
 
 
 def _at_call(module_name: str, attribute: str, number: int) -> None:
