@@ -2,9 +2,10 @@
 
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from specflow.compose.check.meant_sections import with_value
 from specflow.compose.check.pydantic_errors import no_section
 from specflow.compose.check.suppressed import Doubts
 from specflow.compose.check.validate import validate
@@ -15,6 +16,7 @@ from specflow.compose.read.config_folders import Folders
 from specflow.compose.read.defaults_places import chosen_by
 from specflow.compose.read.override_grammar import Request, format_value, read
 from specflow.compose.rerun import since
+from specflow.compose.section_types import fields_of, follow
 from specflow.config.experiment import ExperimentConfig
 from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean
 
@@ -95,12 +97,20 @@ def draft(
         diagnostic for diagnostic in diagnostics if diagnostic.code in _GUESSED
     )
     doubts = Doubts.of(merger, request)
+    unknown = {
+        one.where
+        for one in merger.diagnostics
+        if one.code == "missing" and not _is_field(one.where.split("."), tree)
+    }
+    for where in unknown:
+        tree = with_value(tree, tuple(where.split(".")), None)
+    diagnostics = [one for one in diagnostics if one.where not in unknown]
     config, invalid = validate(
         tree,
         merger.origins,
         groups=folders.groups,
         doubtful=doubts.sections,
-        reported=reported,
+        reported=reported - unknown,
     )
     diagnostics += [
         doubts.with_cause(diagnostic)
@@ -114,6 +124,12 @@ def draft(
             diagnostics, request.run, lambda: _diagnostics_of(line, folders)
         )
     return Draft(request, merger, choices, tree, config, diagnostics, guessed)
+
+
+def _is_field(path: Sequence[str], tree: dict[Any, Any]) -> bool:
+    """Returns whether a path may be a field; true below what has any keys."""
+    section = follow(path, tree)[2]
+    return section is None or path[-1] in fields_of(section)
 
 
 def _of_replaced(

@@ -76,12 +76,18 @@ def is_folder(path: Path) -> bool:
 def absence_hint(path: str | os.PathLike[str]) -> str:
     """Returns a hint for a missing path: a similar name, or the base of the path.
 
+    >>> absence_hint("/nowhere/a.npz // as before")
+    'Did you mean /nowhere/a.npz?'
     >>> absence_hint("nowhere/a.npz")
     'Relative paths start from the working directory.'
     >>> absence_hint("/nowhere/a.npz")
     ''
     """
     written = Path(path)
+    # A comment of another language, which is text to YAML.
+    bare, comment, _ = os.fspath(path).partition(" // ")
+    if comment:
+        return did_you_mean(bare.rstrip())
     try:  # Stems are compared: a common suffix alone is no similarity.
         stems = [path.stem for path in written.parent.glob(f"*{written.suffix}")]
     except (OSError, ValueError):

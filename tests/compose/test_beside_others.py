@@ -30,6 +30,7 @@ def report(project):
     ("line", "column", "hint"),
     [
         ("batch_size = 32", 3, "Write batch_size: 32."),
+        ('compute_dtype: ""float32"', 20, 'Write compute_dtype: "float32".'),
         ("batch_size: 32: 64", 17, "Write batch_size: 32."),
         ("batch_size: [32", 15, "Write batch_size: 32."),
         ("batch_size: 'rows", 15, "Write batch_size: 'rows'."),
@@ -149,9 +150,23 @@ def test_a_section_that_a_null_empties_is_checked_as_it_was(report):
 
 def test_a_section_that_a_text_replaces_is_checked_as_it_was(report):
     assert report(f"{HEAD}loop:\n  train_steps:9\n", "loop.eval_evry=3") == [
-        f"loop {FILE}:5:1",
+        f"loop {FILE}:5:1 Write train_steps: 9.",
         "loop.eval_evry override loop.eval_evry=3 Did you mean loop.eval_every?",
     ]
+
+
+def test_a_key_that_is_unknown_needs_no_value(report):
+    text = f"{HEAD}data:\n  shufle: ???\n  eval_fraction: ???\n"
+    assert report(text) == [
+        f"data.eval_fraction {FILE}:7:3 Set it: data.eval_fraction=...",
+        f"data.shufle {FILE}:6:3 Did you mean data.shuffle?",
+    ]
+
+
+def test_the_items_of_a_list_are_the_keys_of_a_section(report):
+    text = f"{HEAD}loop:\n  - train_steps: 9\n  - eval_every: 3\n"
+    meant = "Did you mean {train_steps: 9, eval_every: 3}?"
+    assert report(text) == [f"loop {FILE}:5:1 Remove the dashes. {meant}"]
 
 
 def test_a_line_without_a_repair_hides_no_key_of_its_section(report):

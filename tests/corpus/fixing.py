@@ -135,7 +135,8 @@ def _in_file(
         lines[row - 1 : end] = [f"  - {one}" for one in several[1].split(" and - ")]
         return "\n".join(lines)
     written = _WRITE.search(hint)
-    if written and diagnostic.code in ("unknown-key", "type", "missing"):
+    is_pair = diagnostic.code in ("unknown-key", "type", "missing")
+    if written and (is_pair or diagnostic.problem.startswith("got the name")):
         path = _path_at(text, row, column, diagnostic.where)
         if path is None:
             return None

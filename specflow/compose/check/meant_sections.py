@@ -143,10 +143,12 @@ def _kept(section: dict[Any, Any], slot: Slot, name: str) -> dict[Any, Any]:
 
 
 def with_value(tree: Any, path: Path, value: Any) -> Any:
-    """Returns a copy of plain values with one value replaced.
+    """Returns a copy of plain values with one value replaced, or added.
 
     >>> with_value({"a": [1, 2], "b": 3}, ("a", "1"), 5)
     {'a': [1, 5], 'b': 3}
+    >>> with_value({"b": 3}, ("a",), 5)
+    {'b': 3, 'a': 5}
     """
     if not path:
         return value
@@ -156,4 +158,4 @@ def with_value(tree: Any, path: Path, value: Any) -> Any:
             with_value(inner, tuple(rest), value) if str(place) == key else inner
             for place, inner in enumerate(tree)
         ]
-    return {**tree, key: with_value(tree[key], tuple(rest), value)}
+    return {**tree, key: with_value(tree.get(key), tuple(rest), value)}

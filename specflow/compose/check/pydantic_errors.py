@@ -49,6 +49,7 @@ _CODES = {
     "rule": "rule",
     "value_error": "rule",
 }
+_NO_PAIR = re.compile(r"(\w+)\s*[=:\uff1a]\s*(\S.*)")
 _NAME = re.compile(r"[A-Za-z_][\w.-]*")
 _TYPES = ("text", "anything")
 """Descriptions of values that are no values themselves."""
@@ -102,8 +103,14 @@ def pydantic_diagnostic(
     if is_name:
         pattern = detail.get("ctx", {}).get("pattern", "")
         expected = f"a name that matches {pattern}"
+        pair = _pair_of(value)
         return Diagnostic(
-            where, f"got the name {shown(value)}", expected, "", origin, code
+            where,
+            f"got the name {shown(value)}",
+            expected,
+            f"Write {pair}." if pair else "",
+            origin,
+            code,
         )
     if kind == "missing":
         expected = in_words(slot) if slot else ""
@@ -250,8 +257,9 @@ def no_section(key: str, value: Any, origin: str) -> Diagnostic:
     """
     slot = Slot.of_field(ExperimentConfig.model_fields[key])
     if slot.kinds is None:
+        hint = _hint_of_nameless((key,), value)
         return Diagnostic(
-            key, f"got {shown(value)}", in_words(slot), "", origin, "type"
+            key, f"got {shown(value)}", in_words(slot), hint, origin, "type"
         )
     diagnostic = _unknown_name((key,), slot, value, Origins(), {})
     return dataclasses.replace(diagnostic, origin=origin)
@@ -259,13 +267,10 @@ def no_section(key: str, value: Any, origin: str) -> Diagnostic:
 
 def _hint_of_nameless(path: tuple[str, ...], value: Any) -> str:
     """Says where the name of a section went, if another key or form has it."""
-    pair = (
-        re.fullmatch(r"(\w+)\s*[=:]\s*(\S.*)", value)
-        if isinstance(value, str)
-        else None
-    )
-    if pair:
-        return f"Write {pair[1]}: {pair[2]}."
+    if pair := _pair_of(value):
+        return f"Write {pair}."
+    if isinstance(value, list):
+        return _hint_of_list(value)
     for key, inner in value.items() if isinstance(value, Mapping) else ():
         if key == path[-1] and isinstance(inner, Mapping):
             return f"Move its keys up: they are merged into {key} already."
@@ -274,6 +279,20 @@ def _hint_of_nameless(path: tuple[str, ...], value: Any) -> str:
     if value[key] is None:
         return f"Write name: {name_in(key, None)}."
     return did_you_mean(f"{'.'.join(path)}.name")
+
+
+def _pair_of(text: Any) -> str:
+    """Returns the pair that a text was meant to be, as YAML; empty if none."""
+    pair = _NO_PAIR.fullmatch(text) if isinstance(text, str) else None
+    return f"{pair[1]}: {pair[2]}" if pair else ""
+
+
+def _hint_of_list(items: list[Any]) -> str:
+    """Says how to write the items of a list as the keys of a section."""
+    if items and all(isinstance(item, dict) for item in items):
+        section = {key: value for item in items for key, value in item.items()}
+        return f"Remove the dashes. {did_you_mean(shown(section))}"
+    return "A section has keys with values, `key: value`, and no dashes."
 
 
 def name_key(section: Any) -> Any:

@@ -18,11 +18,13 @@ from specflow.compose.provenance import Origins
 from specflow.compose.pydantic_plugins import no_plugins
 from specflow.compose.section_types import ROOT, follow
 from specflow.config.experiment import ExperimentConfig
+from specflow.config.key_path import ROOTS
 from specflow.diagnostics.errors import (
     MOST_SHOWN,
     Diagnostic,
     did_you_mean,
     first_of,
+    nearest,
 )
 from specflow.runtime.plain_tree import ABSENT
 
@@ -170,11 +172,18 @@ def _with_meant_value(
         paths = (follow(detail["loc"], tree)[0] for detail in details)
         return not any(found[: len(path)] == path for found in paths)
 
-    meant = meant_value(text or value, is_valid, declared_tensors(tree))
+    tensors = declared_tensors(tree)
+    is_name = str(value).isidentifier() and nearest(str(value), ROOTS) is None
+    if path[:2] == ("spec", "inputs") and is_name:
+        tensors = [*{*tensors, f"features.{value}"}]
+    meant = meant_value(text or value, is_valid, tensors)
     if meant is ABSENT:
         return diagnostic
     written = meant if isinstance(meant, str) else shown(meant)
     hint = f"{did_you_mean(written)} {diagnostic.hint}".strip()
+    if re.fullmatch(rf"\s*{re.escape(written)}\s*%\s*", str(value)):
+        percent = f"{float(written) / 100:g}"
+        hint += f" A fraction has no unit; {written} percent is {percent}."
     return dataclasses.replace(diagnostic, hint=hint)
 
 
@@ -208,9 +217,12 @@ def _without_repeats(diagnostics: Collection[Diagnostic]) -> list[Diagnostic]:
     seen: dict[tuple[str, ...], Diagnostic] = {}
     paths = [diagnostic.where.split(".") for diagnostic in diagnostics]
     above = {".".join(path[:at]) for path in paths for at in range(1, len(path))}
+    pairs = {it.where for it in diagnostics if it.problem.startswith("got the name")}
     for diagnostic in diagnostics:
         if diagnostic.code == "type" and diagnostic.where in above:
             continue  # For one of the types, only a part of the value is wrong.
+        if diagnostic.problem == "got null" and diagnostic.where in pairs:
+            continue  # The value is in the name: `{x=features.image}`.
         of_value = diagnostic.code in ("range", "type", "unknown-name")
         message = (
             diagnostic.expected

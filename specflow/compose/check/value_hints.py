@@ -38,6 +38,10 @@ def meant_value(
     64
     >>> meant_value("(32, 16)", lambda value: isinstance(value, list))
     [32, 16]
+    >>> meant_value("1 000", lambda value: isinstance(value, int))
+    1000
+    >>> meant_value("0.95%", lambda value: isinstance(value, float))
+    0.95
     >>> meant_value("None", lambda value: value is None) is None
     True
     >>> meant_value("class", lambda value: "." in value, ["predictions.class"])
@@ -127,8 +131,11 @@ def _of_text(text: str) -> Iterator[Any]:
     if re.fullmatch(r"[-+]?(0,\d+|\d+,\d\d?)", bare):  # 1,000 may be a thousand.
         yield from _read(bare.replace(",", "."))
     if found := re.fullmatch(r"([-+]?\d[\d_]*(?:\.\d*)?)\s*%", bare):
-        yield float(found[1]) / 100
-        yield from _read(found[1])
+        share, percents = [*_read(found[1])], [float(found[1]) / 100]
+        # A fraction that has a percent sign is more often one than a tiny percentage.
+        yield from share + percents if float(found[1]) <= 1 else percents + share
+    if re.fullmatch(r"[1-9]\d{0,2}(?:[\s'\u202f]\d{3})+", bare):
+        yield int(re.sub(r"\D", "", bare))
     if found := re.fullmatch(r"([-+]?\d+(?:\.\d+)?)\s*([kKmMgGbB])", bare):
         number = Decimal(found[1]) * _MULTIPLES[found[2].lower()]
         yield from _read(f"{number.normalize():f}")

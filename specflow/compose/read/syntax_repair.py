@@ -16,6 +16,8 @@ LARGEST = 100_000
 _PAIR = re.compile(
     r"(?P<key>(?:- )?[\w./@ -]*[\w)])(?P<mark>\s*=\s*|:|\uff1a\s*)(?P<value>\S.*)$"
 )
+_UNSET = re.compile(r"(?<=[\s\[])\?\?\?(?=\s*[,}\]])")
+"""A value in braces or brackets that is to be set later: YAML takes it for a key."""
 _CONFLICT = re.compile(r"(<{7}|={7}|>{7}|\|{7})( .*)?$")
 _NUMBER = re.compile(r"[-+]?[\d._]+(e[-+]?\d+)?|true|false|null")
 _WORD = re.compile(r"[\w-]+")
@@ -220,12 +222,16 @@ def _rewritten(written: str) -> Iterator[str]:
     if pair and not (pair["mark"] == ":" and pair["value"][:2] == "//"):
         if pair["mark"].strip() != ":" or not written[pair.end("mark") - 1].isspace():
             yield f"{pair['key']}: {pair['value']}"
+    if (quoted := _UNSET.sub("'???'", written)) != written:
+        yield quoted
     yield from _closed(written)
     if re.match(r"- [\w.]+:( |$)", written):
         yield written[2:]
     key, colon, value = written.partition(": ")
     value = value.strip()
     if colon and value:
+        if value[:2] in ("''", '""') and value[-1] == value[0] and len(value) > 3:
+            yield f"{key}: {value[1:]}"
         if value[0] in "@`%!&" and (rest := value[1:].strip("`")):
             tagged = re.match(r"![^\s]*\s+(?P<rest>.+)", value)
             rest = tagged["rest"] if tagged else rest
