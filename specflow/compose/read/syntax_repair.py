@@ -20,7 +20,7 @@ _UNSET = re.compile(r"(?<=[\s\[])\?\?\?(?=\s*[,}\]])")
 """A value in braces or brackets that is to be set later: YAML takes it for a key."""
 _CONFLICT = re.compile(r"(<{7}|={7}|>{7}|\|{7})( .*)?$")
 _NUMBER = re.compile(r"[-+]?[\d._]+(e[-+]?\d+)?|true|false|null")
-_WORD = re.compile(r"[\w-]+")
+_WORD = re.compile(r"[\w-]+(\uff1a.*)?")
 _MOST_WORDS = 5
 _CLOSING = {"[": "]", "{": "}"}
 
@@ -61,6 +61,8 @@ def find_repair(
     ...         return False
     >>> find_repair("a: 1\nb = 2\nc: 3", (2,), parses)
     Repair(line=1, column=0, hint='Write b: 2.')
+    >>> find_repair("a\uff1a1\n\nb: 2\nc: 3", (3,), parses)
+    Repair(line=0, column=0, hint='Write a: 1.')
     """
     if len(text) > LARGEST:
         return None
@@ -76,7 +78,8 @@ def find_repair(
             if parses(text := "\n".join(new)):
                 return Repair(slipped, _depth(lines[slipped]), _indent(depth), text)
     around = [*_around(places, lines)]
-    # A word on a line of its own may lack its colon or its dash.
+    # A word on a line of its own may lack its colon or its dash; and a full-width colon
+    # makes a line a text, whose end is noticed below.
     words = [n for n, line in enumerate(lines) if _WORD.fullmatch(line.strip())]
     around += [number for number in words[:_MOST_WORDS] if number not in around]
     for candidates in (_candidates, _made_even, _indented):
