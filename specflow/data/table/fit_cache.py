@@ -23,7 +23,8 @@ from specflow.diagnostics.errors import DataError
 
 __all__ = ["CheckedImages", "FitCache"]
 
-_VERSION = 1
+_VERSION = 2
+"""Higher with each change of what is refused: cells that were checked are not again."""
 _IRRELEVANT = {"memory", "shuffle", "eval_files", "test_files", "files", "name"}
 """Settings that change neither columns nor splits; files count by their digests."""
 
