@@ -132,6 +132,16 @@ def test_a_file_begins_with_its_package(text):
     assert "# @package" not in text.partition("\n")[2]
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_row_of_a_table_has_the_pipes_of_its_header(page):
+    prose = re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.M | re.S)
+    for table in re.findall(r"(?:^\|.*\n)+", prose, re.M):
+        header, *rows = table.splitlines()
+        pipes = len(re.findall(r"(?<!\\)\|", header))
+        for row in rows:
+            assert len(re.findall(r"(?<!\\)\|", row)) == pipes, row
+
+
 def test_no_two_pages_write_the_same_file():
     names = [name for name, _ in FILES]
     assert len(names) == len(set(names))
