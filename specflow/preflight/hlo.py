@@ -28,6 +28,8 @@ _STARTED = re.compile(r"\(\(.*\), \(")
 _PLACE = re.compile(r'source_file="([^"]*)"(?: source_line=(\d+))?')
 _NAME = re.compile(r'op_name="([^"]*)"')
 _FRAME = re.compile(r"stack_frame_id=(\d+)")
+_LIBRARY = re.compile(r"site-packages/(?!specflow/)|^<frozen ")
+"""A file of an installed package other than specflow, or one of Python's own."""
 
 KINDS = (
     "all-gather",
@@ -308,13 +310,13 @@ def _outside(
     locations: dict[int, dict[str, int]],
     files: dict[int, str],
 ) -> str:
-    """The innermost source line outside installed packages, or else the innermost."""
+    """The innermost source line outside other packages, or else the innermost."""
     places = []
     while frame := frames.get(number):
         location = locations.get(frame.get("file_location_id", 0), {})
         file = files.get(location.get("file_name_id", 0), "")
         places.append(_file(file, str(location.get("line", ""))))
-        if "site-packages" not in file:
+        if not _LIBRARY.search(file):
             return places[-1]
         parent = frame.get("parent_frame_id", 0) - 1  # Also counted from 1.
         if parent >= number:

@@ -125,6 +125,22 @@ def test_the_largest_arrays_have_their_place_in_the_source():
 
 
 @pytest.mark.parametrize(
+    ("outer", "place"),
+    [
+        ("/usr/lib/python3/site-packages/specflow/zoo/net.py", "zoo/net.py:14"),
+        ("<frozen runpy>", "nn/linear.py:200"),
+    ],
+)
+def test_a_place_in_the_source_is_one_of_an_installed_specflow_and_never_pythons_own(
+    outer, place
+):
+    """The process that compiles was started by `python -m`, which is a frame too."""
+    text = (TEXTS / "tpu.txt").read_text()
+    text = text.replace("/home/user/project/zoo/net.py", outer)
+    assert place in [array.place for array in Hlo(text).arrays(2)]
+
+
+@pytest.mark.parametrize(
     ("one", "sent"),
     [
         # Source: Patarasuk and Yuan, 2009, and the definition of each operation.
