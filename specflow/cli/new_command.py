@@ -37,5 +37,6 @@ def new(arguments: argparse.Namespace) -> int:
     if project.folder.resolve() != Path.cwd():
         print(f"  cd {shlex.quote(str(project.folder))}")
     print(f"  specflow train experiment={project.package}")
+    print("  pip install pytest")
     print("  python -m pytest")
     return 0

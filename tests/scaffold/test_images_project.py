@@ -38,6 +38,7 @@ def test_the_project_of_images_trains_and_is_clean(tmp_path, monkeypatch, capsys
         "try:\n"
         "  cd pets\n"
         "  specflow train experiment=pets\n"
+        "  pip install pytest\n"
         "  python -m pytest\n"
     )
     for path in written:

@@ -109,6 +109,7 @@ def test_the_report_names_the_files_and_what_to_try(tmp_path, monkeypatch, capsy
         "try:\n"
         "  cd wine\n"
         "  specflow train experiment=wine\n"
+        "  pip install pytest\n"
         "  python -m pytest\n"
     )
     assert main(["new", "port", "--format", "json"]) == 0

@@ -97,6 +97,7 @@ def test_the_project_trains_and_is_clean(tmp_path):
         "try:\n"
         "  cd pears\n"
         "  specflow train experiment=pears\n"
+        "  pip install pytest\n"
         "  python -m pytest\n"
     )
     folder = tmp_path / "pears"
