@@ -1,4 +1,4 @@
-"""Writes columns of arrays to Parquet; needs pyarrow: `specflow-jax[parquet]`."""
+"""Writes columns of arrays to Parquet."""
 
 import io
 import math
