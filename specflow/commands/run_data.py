@@ -92,7 +92,9 @@ def data_to_train(composed: "Composed", shared: "SharedParts | None" = None) -> 
         try:
             data = build_data(config.data, columns=stored, same_files=True)
         except DataError as error:
-            raise naming_pictures(run, error) from error
+            if named := naming_pictures(run, error):
+                raise named from error
+            raise
         check = functools.partial(_check_files, composed, run, data, stored)
         collectives.on_process_zero(check) if starts_first else check()
     if not starts_first:

@@ -60,12 +60,16 @@ def functions(error: BaseException) -> list[str]:
     ]
 
 
-def traceback_of(error: BaseException) -> str:
+def traceback_of(error: BaseException, *, seen: frozenset[int] = frozenset()) -> str:
     """Formats the traceback of an error of the user's code, from that code on.
 
     Frames of specflow, JAX and Flax are left out, and those above the user's first one;
     so are earlier exceptions outside the user's code. For specflow's own errors the
     message is left out, since it is reported separately.
+
+    Args:
+        error: the error.
+        seen: ids of errors that it caused, which may be its own causes.
 
     Returns:
         Lines as Python writes them; empty if the user's code is not involved.
@@ -77,7 +81,12 @@ def traceback_of(error: BaseException) -> str:
                 error.__cause__,
                 *(diagnostic.cause for diagnostic in error.diagnostics),
             ]
-            texts = [traceback_of(cause) for cause in causes if cause is not None]
+            seen |= {id(error)}
+            texts = [
+                traceback_of(cause, seen=seen)
+                for cause in causes
+                if cause is not None and id(cause) not in seen
+            ]
             return "".join(dict.fromkeys(texts))
         _, marker, text = str(error).partition(_IN_CALLBACK)
         return f"Traceback{text.rstrip()}\n" if marker else ""

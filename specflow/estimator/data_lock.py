@@ -62,15 +62,18 @@ def check_files(
         print(line(diagnostic, kind="warning"), file=sys.stderr)
 
 
-def naming_pictures(run: RunDirectory, error: DataError) -> DataError:
-    """The error of changed files; pictures in place of a folder of them.
+def naming_pictures(run: RunDirectory, error: DataError) -> DataError | None:
+    """The error of changed files with pictures in place of a folder of them.
 
     Args:
         run: has the digests of the pictures.
         error: names folders and files.
+
+    Returns:
+        None: no folder of pictures is among them.
     """
     if not run.files.is_file():
-        return error
+        return None
     plain = RunDirectory.load_json(run.files)
     known = DataFiles.from_json(plain, where=str(run.files)).known_pictures
     changed = [each for each in error.diagnostics if each.code == "table-changed"]
@@ -81,7 +84,7 @@ def naming_pictures(run: RunDirectory, error: DataError) -> DataError:
         if path.is_dir()
     ]
     if not folders:
-        return error
+        return None
     now = pictures_of_folders(folders)
     named = list(named_pictures(error.diagnostics, known, now))
     return refused_changes(named, error.diagnostics[0].hint)

@@ -8,12 +8,14 @@ import pytest
 
 from specflow.contract import Mode, TPUEstimatorSpec
 from specflow.diagnostics.errors import (
+    ConfigError,
     Diagnostic,
     SpecError,
     did_you_mean,
     nearest,
     spec_error,
 )
+from specflow.diagnostics.rendering import report_error
 
 
 class _Narrow(ValueError, RuntimeError):
@@ -65,3 +67,11 @@ def test_errors_and_warnings_are_names_of_specflow_and_load_no_jax():
     command = [sys.executable, "-c", code]
     said = subprocess.run(command, capture_output=True, text=True, check=True)
     assert said.stdout == "True True False\n"
+
+
+def test_an_error_that_is_its_own_cause_is_reported(capsys):
+    error = ConfigError(Diagnostic("data.files", "is odd", code="odd"))
+    other = ConfigError(Diagnostic("data.files", "is odd, too", code="odd"))
+    error.__cause__, other.__cause__ = other, error
+    assert report_error(error) == 2
+    assert capsys.readouterr().err == "error[odd] data.files: is odd.\n"

@@ -34,7 +34,9 @@ def test_images_that_have_changed_are_named(tmp_path, monkeypatch):
     with pytest.raises(DataError) as caught:
         build_data(config, columns=data.columns, same_files=True)
     assert [each.where for each in caught.value.diagnostics] == ["photos"]
-    (named,) = naming_pictures(run, caught.value).diagnostics
+    error = naming_pictures(run, caught.value)
+    assert error is not None
+    (named,) = error.diagnostics
     assert (named.where, bool(named.hint)) == (names[0], True)
     # Contents that the run knows, at other places.
     first.write_bytes(content)
