@@ -13,7 +13,6 @@ import contextlib
 import functools
 import gc
 import os
-import queue
 import signal
 import socket
 import sys
@@ -29,6 +28,7 @@ from specflow.runtime import gc_pause, project_file, standard_streams
 from specflow.runtime.devices_of_workers import CORES
 from specflow.runtime.project_file import Project
 from specflow.sweep.pool.message_link import MessageLink
+from specflow.sweep.pool.sweep_messages import SweepMessages
 from specflow.sweep.pool.trial import TrialStatus
 from specflow.sweep.pool.trial_failures import failure_of
 
@@ -55,7 +55,7 @@ def main(descriptor: int, project: str = "") -> None:
     if cores := os.environ.pop(CORES, ""):
         os.sched_setaffinity(0, map(int, cores.split(",")))
     link = MessageLink(socket.socket(fileno=descriptor))
-    messages: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    messages = SweepMessages(link)
     threading.Thread(target=_listen, args=(link, messages), daemon=True).start()
     with standard_streams.prepared(), kept_files():
         # While the sweep still prepares its first trial.
@@ -69,8 +69,8 @@ def main(descriptor: int, project: str = "") -> None:
             worker.run()
 
 
-def _listen(link: MessageLink, messages: "queue.SimpleQueue[dict[str, Any]]") -> None:
-    """Queues the sweep's messages; ends this process when the sweep is gone.
+def _listen(link: MessageLink, messages: SweepMessages) -> None:
+    """Keeps the sweep's messages; ends this process when the sweep is gone.
 
     At once, without saving: a sweep that was killed resumes from the checkpoints, and
     must not meet a process that still writes.
@@ -92,7 +92,7 @@ class _Worker:
     def __init__(
         self,
         link: MessageLink,
-        messages: "queue.SimpleQueue[dict[str, Any]]",
+        messages: SweepMessages,
         shared: "SharedParts",
     ):
         self._link, self._messages, self._shared = link, messages, shared
@@ -115,10 +115,10 @@ class _Worker:
     def run(self) -> None:
         """Begins the trials that were sent, and runs a device loop of all that run."""
         if not self._running() and not self._sent:
-            self._sent.append(self._messages.get())
-        while self._sent or not self._messages.empty():
-            while not self._messages.empty():
-                self._sent.append(self._messages.get())
+            self._sent.append(self._messages.trials.get())
+        while self._sent or not self._messages.trials.empty():
+            while not self._messages.trials.empty():
+                self._sent.append(self._messages.trials.get())
             trial = self._sent.popleft()
             if trial.get("ahead"):
                 self._next = trial
@@ -243,17 +243,9 @@ class _Worker:
         from specflow.commands.train import train_loops
         from specflow.output.json_values import to_plain
 
-        is_pruned = functools.partial(self._is_pruned, number)
+        is_pruned = functools.partial(self._messages.is_pruned, number)
         trial = SweptTrial(self._shared, is_pruned, is_ahead)
         return to_plain((yield from train_loops(composed, trial)))
-
-    def _is_pruned(self, number: int, step: int, metrics: Mapping[str, float]) -> bool:
-        """Reports an evaluation; returns whether the sweep prunes the trial."""
-        report = {"step": step, "metrics": dict(metrics)}
-        self._link.send({"number": number, "report": report})
-        while "prune" not in (message := self._messages.get()):
-            self._sent.append(message)
-        return message["prune"]
 
 
 def _collect_garbage() -> None:

@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from specflow.sweep.pool.slurm_job import SlurmJob
+from specflow.sweep.pool.slurm_pool import SlurmPool, executor
+from specflow.sweep.pool.trial import Trial
 from tests.engines.conftest import (
     LONG,
     PACK,
+    ROOT,
     SHORT,
     arrays,
     equal,
@@ -87,6 +91,54 @@ def test_a_killed_supervisor_finds_what_its_jobs_did_meanwhile(start, sweep):
     assert sweep(*words, "output.dir=killed")[0] == 0
     assert [one["status"] for one in facts(folder)] == ["complete", "complete"]
     assert events(folder, "start") == [0, 1]
+
+
+class Killed(BaseException):
+    """The supervisor is killed."""
+
+
+def test_jobs_that_were_submitted_before_a_kill_are_not_submitted_again(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    command = (sys.executable, "-m", "tests.sweep.fake_worker")
+    trials = [Trial(number=n, overrides=(), directory=str(n)) for n in range(2)]
+
+    def pool():
+        return SlurmPool(
+            executor(tmp_path / "jobs", "local", 0, {"timeout_min": 5}),
+            lambda trials, events: SlurmJob(trials, events, command, {}),
+            tmp_path / "jobs",
+            cluster="local",
+            trials_per_job=2,
+            max_concurrent=1,
+            retries=0,
+            on_start=lambda _: None,
+            on_retry=lambda _: None,
+            on_reports=lambda _: (),
+            on_note=lambda _: None,
+        )
+
+    def run(pool):
+        with pool:
+            for trial in trials:
+                pool.submit(trial)
+            return [pool.next_outcome().status for _ in trials]
+
+    def killed(jobs):
+        submitted.extend(submit(jobs))
+        raise Killed
+
+    submitted, first = [], pool()
+    submit = first._executor.submit_array
+    monkeypatch.setattr(first._executor, "submit_array", killed)
+    with pytest.raises(Killed):
+        run(first)
+    # The first one to resume records the job.
+    assert [run(pool()) for _ in range(2)] == [["complete"] * 2] * 2
+    assert sorted(events(tmp_path, "start")) == [0, 1]
+    assert len((tmp_path / "jobs/jobs.jsonl").read_text().splitlines()) == 1
+    submitted[0].wait()
 
 
 def test_a_preempted_job_is_queued_again_and_resumes(start, whole):

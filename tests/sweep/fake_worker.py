@@ -27,9 +27,8 @@ def run(link, trial):
             case "exit":
                 os._exit(int(value))
             case "report":
-                report = {"step": int(value), "metrics": {"loss": 1.0}}
-                link.send({"number": trial["number"], "report": report})
-                if link.receive()["prune"]:
+                report(link, trial, int(value))
+                if link.receive() == {"prune": True, "question": int(value)}:
                     return outcome("pruned", {"step": int(value), "pruned": True})
             case "ask":
                 link.send({"number": trial["number"], "asks": True})
@@ -47,9 +46,8 @@ def run(link, trial):
                 except KeyboardInterrupt:
                     return {"stopped": True}
             case "catch":
-                report = {"step": int(value), "metrics": {"loss": 1.0}}
                 with contextlib.suppress(KeyboardInterrupt):
-                    link.send({"number": trial["number"], "report": report})
+                    report(link, trial, int(value))
                     time.sleep(30)
             case "save":
                 heard = []
@@ -59,8 +57,7 @@ def run(link, trial):
                 signal.signal(signal.SIGINT, hear)
                 signal.signal(signal.SIGTERM, hear)
                 for step in itertools.count(1):
-                    report = {"step": step, "metrics": {"loss": 1.0}}
-                    link.send({"number": trial["number"], "report": report})
+                    report(link, trial, step)
                     link.receive()
                     if heard:
                         print("heard", *heard, flush=True)
@@ -72,6 +69,12 @@ def run(link, trial):
     result = {"pid": os.getpid(), "cores": cores, "pack": trial["pack"], "eval": {}}
     result["ahead"] = os.environ.get("AHEAD")
     return outcome("complete", result)
+
+
+def report(link, trial, step):
+    """Sends a report, whose question has the number of the step."""
+    message = {"number": trial["number"], "question": step}
+    link.send({**message, "report": {"step": step, "metrics": {"loss": 1.0}}})
 
 
 def outcome(status, result, **fields):

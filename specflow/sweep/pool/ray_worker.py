@@ -190,6 +190,7 @@ class _RayWorker:
         self.trials: dict[int, RunningTrial] = {}
         self.is_ready = False
         self._lease, self._cores, self._how = lease, cores, ""
+        self._sent = 0
         self._closed, self._host = threading.Event(), lease()
         self._relay = threading.Thread(
             target=self._pass_on,
@@ -200,7 +201,8 @@ class _RayWorker:
 
     def send(self, message: dict[str, Any]) -> bool:
         """Sends a message; its loss is noticed when an answer is read."""
-        self._host.send.remote(message)
+        self._host.send.remote(self._sent, message)
+        self._sent += 1
         return True
 
     def signal(self, number: int) -> None:
@@ -273,6 +275,9 @@ class _Host:
     def __init__(self, started_in: str, folder: str):
         self._started_in, self._folder = started_in, folder
         self._worker: WorkerProcess | None = None
+        self._sending, self._passed_on = threading.Lock(), 0
+        self._early: dict[int, dict[str, Any]] = {}
+        """Index -> message that has overtaken one before it."""
 
     def about(self) -> tuple[str, list[int]]:
         """Returns the name of the machine and the cores of this process."""
@@ -292,10 +297,18 @@ class _Host:
         own = [sys.executable, *command[1:]]
         self._worker = WorkerProcess(own, environment)
 
-    def send(self, message: dict[str, Any]) -> None:
-        """Passes a message on to the worker."""
-        if self._worker is not None:
-            self._worker.send(message)
+    def send(self, index: int, message: dict[str, Any]) -> None:
+        """Passes a message on to the worker, in the order of the sweep.
+
+        Args:
+            index: of the message, from 0: Ray calls this in several threads.
+            message: for the worker, which has been started.
+        """
+        with self._sending:
+            self._early[index] = message
+            while self._worker is not None and self._passed_on in self._early:
+                self._worker.send(self._early.pop(self._passed_on))
+                self._passed_on += 1
 
     def receive(self) -> dict[str, Any] | None:
         """Waits for a message of the worker; None if it has ended."""

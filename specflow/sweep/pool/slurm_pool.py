@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,6 +27,8 @@ _POLL_S = 1.0
 _ARRAY = 1000
 """Jobs of an array: Slurm's default limit is 1,001."""
 _JOBS = "jobs.jsonl"
+_SUBMITTED = "_submitted.pkl"
+"""End of the name of submitit's file of a job, behind the number of the job."""
 _STATES = {
     "CANCELLED": Failure.CANCELLED,
     "OUT_OF_MEMORY": Failure.OUT_OF_MEMORY,
@@ -148,7 +150,8 @@ class SlurmPool:
         self._signal: int | None = None
 
     def __enter__(self) -> Self:
-        for event, _ in read_events(self._folder / _JOBS, 0):
+        recorded = [event for event, _ in read_events(self._folder / _JOBS, 0)]
+        for event in [*recorded, *self._unrecorded(recorded)]:
             job = self._job_of(event["job"])
             one = _Submitted(job, self._folder / event["events"], {}, is_earlier=True)
             for number, overrides in event["trials"]:
@@ -224,12 +227,31 @@ class SlurmPool:
         except RuntimeError as error:
             raise _refused(error) from None
         for job, chunk, file in zip(jobs, chunks, files, strict=True):
-            trials = [(trial.number, trial.overrides) for trial in chunk]
-            line = {"job": job.job_id, "events": file.name, "trials": trials}
-            with open(self._folder / _JOBS, "ab", buffering=0) as stream:
-                stream.write(json.dumps(line).encode() + b"\n")
+            self._record(job, chunk, file)
             waiting = {trial.number: trial for trial in chunk}
             self._jobs.append(_Submitted(job, file, waiting))
+
+    def _record(self, job: Any, chunk: Sequence[Trial], file: Path) -> dict[str, Any]:
+        trials = [(trial.number, trial.overrides) for trial in chunk]
+        line = {"job": job.job_id, "events": file.name, "trials": trials}
+        with open(self._folder / _JOBS, "ab", buffering=0) as stream:
+            stream.write(json.dumps(line).encode() + b"\n")
+        return line
+
+    def _unrecorded(
+        self, recorded: Sequence[Mapping[str, Any]]
+    ) -> Iterator[Mapping[str, Any]]:
+        """Records the jobs of a process that was killed right after it submitted them.
+
+        submitit gives the file of a job its number once it knows that; a job without
+        this file, which was submitted right before a kill, runs no trial.
+        """
+        known = {event["job"] for event in recorded}
+        for file in sorted(self._folder.glob(f"*{_SUBMITTED}")):
+            if (job_id := file.name.removesuffix(_SUBMITTED)) not in known:
+                job = self._job_of(job_id)
+                own: SlurmJob = job.submission().function
+                yield self._record(job, own.trials, own.events)
 
     def _new_file(self, chunk: Sequence[Trial]) -> Path:
         """Makes the file of events of a job, named by its first trial."""

@@ -237,8 +237,8 @@ class TrialPool:
             self._send_ahead(worker)
         elif "report" in message:
             report = TrialReport(number=message["number"], **message["report"])
-            pruned = self._on_reports([report])
-            worker.send({"prune": report.number in pruned})
+            pruned = report.number in self._on_reports([report])
+            worker.send({"prune": pruned, "question": message["question"]})
         else:
             self._take_back()
             running, shares = worker.trials.pop(message["number"]), bool(worker.trials)
