@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -64,6 +65,8 @@ class _Parser(argparse.ArgumentParser):
         near = hydra_habits.answer(first) or (
             did_you_mean(nearest(first, known)) if first else ""
         )
+        if not near and re.fullmatch(r"--?[a-z][\w.]*=.+", first):
+            near = did_you_mean(first.lstrip("-"))
         if unknown and not typed.strip():
             message = f"{unknown}{typed!r}"  # An argument that is empty, or a space.
         hint = f"{near} {self.prog} --help says what it takes.".strip()

@@ -7,8 +7,9 @@ from typing import Any
 
 from specflow.compose.check.meant_sections import with_value
 from specflow.compose.check.pydantic_errors import no_section
-from specflow.compose.check.suppressed import Doubts
+from specflow.compose.check.suppressed import Doubts, without_unindented
 from specflow.compose.check.validate import validate
+from specflow.compose.interpolation_hints import with_interpolation_hint
 from specflow.compose.merge.config_merger import ConfigMerger
 from specflow.compose.merged_files import merged_files
 from specflow.compose.provenance import Origin
@@ -87,7 +88,8 @@ def draft(
         for key, one in merger.restore_emptied()
     ]
     tree = merger.resolve()
-    diagnostics += [*merger.diagnostics, *emptied]
+    diagnostics += [with_interpolation_hint(one, tree) for one in merger.diagnostics]
+    diagnostics += emptied
     reported = {
         diagnostic.where
         for diagnostic in merger.diagnostics
@@ -117,6 +119,7 @@ def draft(
         for diagnostic in invalid
         if not doubts.cover(diagnostic)
     ]
+    diagnostics = without_unindented(diagnostics)
     diagnostics += _of_replaced(lines, request, folders, diagnostics)
     if request.run is not None:
         line = f"run={format_value(request.run)}"

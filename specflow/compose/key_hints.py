@@ -21,6 +21,8 @@ _LONG = 5
 """Length from which one typing slip does not make another word, in letters."""
 _MOST = 3
 """Number of keys of an unknown section that are answered."""
+_CALLABLE = KIND | {"__target__", "class_path", "import_path", "_class_", "func"}
+"""Keys of other frameworks for a dotted path of a callable."""
 _NOT_MOVED = frozenset({"name", TARGET})
 """Fields that every kind of section has: they belong where they are."""
 
@@ -97,7 +99,11 @@ def key_hint(
     prefix = "".join(f"{key}." for key in section)
     if written := _written(name, section, here, tree, value):
         return written
-    if name in KIND and section and "name" in here:
+    if name in _CALLABLE and slot is not None and TARGET in slot.members():
+        if isinstance(value, str) and "." in value:
+            return did_you_mean(f"{prefix}{TARGET}")
+    others = counterparts(name, ".".join(section))
+    if name in KIND and section and "name" in here and not others:
         return did_you_mean(f"{prefix}name")
     near = nearest(name, here)
     begun = [other for other in here if other.startswith(f"{name}_")]
@@ -119,7 +125,11 @@ def key_hint(
         return _hint(present, value)
     if is_near:
         return did_you_mean(near, prefix=prefix)
-    for other in counterparts(name, ".".join(section)):
+    if len(others) > 1:
+        # A field that the experiment has comes before those of other kinds of section.
+        own = {".".join(field.path) for field in _fields(tree or {})}
+        others = sorted(others, key=lambda one: one.path not in own)
+    for other in others:
         if other.path == ".".join(path):
             continue  # Another kind of this section has the key.
         meant = [field for field in fields if ".".join(field.path) == other.path]
@@ -131,8 +141,8 @@ def key_hint(
             return f"It is {key} of {', '.join(kinds)}."
     if same:
         return _hint(same[0], value)
-    if slot is not None and (others := kinds_with(name, slot)):
-        return f"It is a field of {', '.join(others)}."
+    if slot is not None and (kinds := kinds_with(name, slot)):
+        return f"It is a field of {', '.join(kinds)}."
     if near and not _are_different_words(name, near):
         return did_you_mean(near, prefix=prefix)
     slips = (

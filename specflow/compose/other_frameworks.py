@@ -39,6 +39,7 @@ _STOPPING = (
 )
 _REPORTERS = "Reporters are a list: output.reporters=[tensorboard]."
 _RUN = "A run is resumed by the same command with its output.dir."
+_SPLIT = "It has a share for each part: data.split={eval: 0.2}."
 _METRICS = (
     "Metrics are a mapping of names: "
     "spec.eval_metrics.<name>={name: accuracy, predictions: predictions.class}."
@@ -147,6 +148,18 @@ _TABLE = {
         *("validation_split", "val_split", "test_size", "val_fraction", "eval_split"),
         *("validation_fraction", "test_split"),
     ),
+    Counterpart("data.split", _SPLIT): (
+        *("test_size", "validation_split", "val_split", "test_split", "eval_split"),
+        *("eval_fraction", "val_fraction", "validation_fraction"),
+    ),
+    Counterpart("data.files"): (
+        *("data.path", "data.paths", "data.file", "data.csv", "data.filename"),
+        *("data_path", "csv_path", "data_files", "train_file", "train_files"),
+    ),
+    Counterpart("data.labels"): (
+        *("data.target", "data.targets", "data.label", "data.y", "target_column"),
+        *("label_column", "label_col", "target_col", "data.label_name"),
+    ),
     Counterpart("output.dir"): (
         *("output_dir", "logging_dir", "log_dir", "save_dir", "checkpoint_dir"),
         *("model_dir", "workdir", "work_dir", "default_root_dir", "out_dir"),
@@ -165,10 +178,24 @@ _TABLE = {
         *("load_from", "warm_start_from", "pretrained_model"),
     ),
     Counterpart("name"): ("run_name", "experiment_name", "exp_name"),
-    Counterpart("mesh.axes.data"): ("data_parallel", "dp", "data_parallel_size"),
-    Counterpart("mesh.axes.fsdp"): ("fsdp_size", "fsdp_parallel", "shard_size"),
+    Counterpart("mesh.axes.data"): (
+        *("data_parallel", "dp", "data_parallel_size", "ici_data_parallelism"),
+    ),
+    Counterpart("mesh.axes.fsdp"): (
+        *("fsdp_size", "fsdp_parallel", "shard_size", "ici_fsdp_parallelism"),
+    ),
+    Counterpart("mesh.axes.sequence"): (
+        *("context_parallel", "ici_sequence_parallelism", "ici_context_parallelism"),
+    ),
+    Counterpart("mesh.axes.expert"): (
+        *("expert_parallel", "ep", "ici_expert_parallelism"),
+    ),
+    Counterpart("mesh.slices"): (
+        *("num_slices", "dcn_data_parallelism", "dcn_fsdp_parallelism"),
+    ),
     Counterpart("mesh.axes.tensor"): (
         *("tensor_parallel", "tp", "tensor_parallel_size", "model_parallel"),
+        *("ici_tensor_parallelism",),
         *("mesh.model", "mesh.axes.model"),
     ),
     Counterpart("mesh.processes.count"): ("num_nodes", "num_processes", "world_size"),
@@ -190,6 +217,9 @@ _TABLE = {
     Counterpart(about=_RUN): (
         *("resume", "resume_from_checkpoint", "resume_from", "ckpt_path"),
         *("load_checkpoint",),
+    ),
+    Counterpart(about="Arguments of a _target_ are keys beside it."): (
+        *("init_args", "kwargs", "_args_", "_kwargs_"),
     ),
     Counterpart("spec.eval_metrics", _METRICS): ("metrics", "eval_metric"),
     Counterpart("spec.loss", _LOSS): (

@@ -158,11 +158,17 @@ def compose(
     if config.sweep is None:
         del full["sweep"]
     setters = {".".join(path): merger.origins.leaf(path) for path, _ in settings(full)}
+    inside = {  # Of mappings whose keys no override can spell, such as sweep.space.
+        ".".join((*path, str(key))): merger.origins.leaf((*path, str(key)))
+        for path, value in settings(full)
+        if isinstance(value, dict)
+        for key in value
+    }
     return Composed(
         config=config,
         tree=full,
         origins={key: str(origin) for key, origin in setters.items()},
-        places={key: origin.exact for key, origin in setters.items()},
+        places={key: origin.exact for key, origin in (setters | inside).items()},
         choices=choices,
         choice_origins={
             group: str(composed_draft.chosen_by(group)) for group in choices

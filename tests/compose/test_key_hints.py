@@ -168,7 +168,8 @@ def test_a_section_that_is_null_is_suggested_as_a_whole():
         ),
         (
             "data.path=x",
-            "data.path: no such field (override data.path=x).",
+            "data.path: no such field (override data.path=x). It is files of text, "
+            "table, array_record, npy, tfrecord.",
         ),
         (
             "model.colour=2",

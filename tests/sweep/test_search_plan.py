@@ -1,6 +1,7 @@
 """Spaces of searches: what is refused before the first trial, and from where."""
 
 import importlib.util
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -167,3 +168,30 @@ def test_an_interval_has_the_ends_that_were_written(low, high):
     else:
         with pytest.raises(ConfigError):
             search_space({}, request)
+
+
+def test_a_wrong_range_in_a_file_is_placed_at_its_key(tmp_path, monkeypatch):
+    """Ranges as in Optuna and Weights & Biases, which are no text."""
+    head = "# @package _global_\ndefaults: [/experiment/digits_mlp, _self_]\n"
+    keys = (
+        "    optimizer.lr: {min: 1e-4, max: 1e-1, log: true}\n    seed: {values: [1]}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine/experiment").mkdir(parents=True)
+    Path("mine/experiment/own.yaml").write_text(f"{head}sweep:\n  space:\n{keys}")
+    search = ["experiment=own"]
+    own = folders(["mine"])
+    with pytest.raises(ConfigError) as error:
+        plan_search(
+            read(search, own)[0], lambda lines: compose(lines, config_dirs=["mine"])
+        )
+    expected = (
+        "Expected interval(1e-5,1e-1), tag(log,interval(1e-5,1e-1)), int(interval(1,8)"
+        "), choice(a,b), range(1,9), or a list of choices. Did you mean"
+    )
+    assert [str(one) for one in error.value.diagnostics] == [
+        "sweep.space.optimizer.lr: is a mapping (mine/experiment/own.yaml:5:5). "
+        f"{expected} tag(log,interval(0.0001,0.1))?",
+        "sweep.space.seed: is a mapping (mine/experiment/own.yaml:6:5). "
+        f"{expected} [1]?",
+    ]

@@ -28,7 +28,7 @@ from specflow.diagnostics.errors import Diagnostic
 
 __all__ = ["option_diagnostics", "sweep_options"]
 
-_OF_SWEEPS = ("sweep", "sweeper", "launcher")
+_OF_SWEEPS = ("sweep", "sweeper", "launcher", "job")
 """Sections of Hydra that a single run does not read."""
 
 

@@ -35,11 +35,16 @@ def placed(diagnostic: Diagnostic, composed: "Composed") -> Diagnostic:
     diagnostic = with_places(diagnostic, composed)
     if diagnostic.origin or not diagnostic.where:
         return diagnostic
-    origins = {
-        origin
-        for key, origin in composed.places.items()
-        if key == diagnostic.where or key.startswith(f"{diagnostic.where}.")
-    }
+    own = composed.places.get(diagnostic.where)
+    origins = (
+        {own}
+        if own
+        else {
+            origin
+            for key, origin in composed.places.items()
+            if key.startswith(f"{diagnostic.where}.")
+        }
+    )
     # Overrides come first: the files set the rest of the section without a problem.
     overrides = {origin for origin in origins if origin.startswith("override ")}
     origins = overrides or origins - {"default"}

@@ -208,6 +208,10 @@ def _unknown_key(
     return Diagnostic(".".join(path), "no such field", "", hint, origin, "unknown-key")
 
 
+_NULLS = ("none", "nil", "off", "false", "disabled", "undefined")
+"""Texts by which other languages and users leave an optional section out."""
+
+
 def _unknown_name(
     path: tuple[str, ...], slot: Slot, value: Any, origins: Origins, tree: Any
 ) -> Diagnostic:
@@ -232,6 +236,8 @@ def _unknown_name(
         origin = found.exact if found else ""
         kind = nearest(value, names) if isinstance(value, str) else None
         near = did_you_mean(f"{{name: {kind}}}") if kind else _near_member(path, tree)
+        if slot.nullable and (value is False or str(value).lower() in _NULLS):
+            near = did_you_mean("null")
         near = near or _hint_of_nameless(path, value)
         return Diagnostic(
             ".".join(path), problem, in_words(slot), near, origin, "missing"

@@ -1,6 +1,7 @@
 """Suppression of problems that may only follow from an earlier one."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 
 from specflow.compose.merge.config_merger import ConfigMerger
@@ -9,7 +10,7 @@ from specflow.compose.section_types import Slot
 from specflow.config.experiment import ExperimentConfig
 from specflow.diagnostics.errors import Diagnostic
 
-__all__ = ["Doubts"]
+__all__ = ["Doubts", "without_unindented"]
 
 Path = tuple[str, ...]
 
@@ -88,3 +89,28 @@ class Doubts:
 def _has_kinds(section: str) -> bool:
     field = ExperimentConfig.model_fields.get(section)
     return field is not None and Slot.of_field(field).kinds is not None
+
+
+def without_unindented(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
+    """Reports keys that are not indented below their section once, not as null too."""
+    null = {one.where: one for one in diagnostics if one.problem == "got null"}
+    unindented: set[str] = set()
+    reported = []
+    for one in diagnostics:
+        section = re.match(r"Did you mean (\w+)\.\w+\?", one.hint)
+        above = null.get(section[1]) if section else None
+        is_root = one.code == "unknown-key" and "." not in one.where
+        if above and is_root and _follows(above.origin, one.origin):
+            unindented.add(above.where)
+            hint = f"{one.hint} Indent it, below {above.where}."
+            one = dataclasses.replace(one, hint=hint)
+        reported.append(one)
+    return [one for one in reported if one.where not in unindented]
+
+
+def _follows(above: str, below: str) -> bool:
+    """Returns whether a place is further down in the same file."""
+    first, second = (re.fullmatch(r"(.+):(\d+):\d+", it) for it in (above, below))
+    return bool(
+        first and second and first[1] == second[1] and int(first[2]) < int(second[2])
+    )

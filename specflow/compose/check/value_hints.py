@@ -21,6 +21,33 @@ _TAILS = (
 )
 """What follows a value in other languages."""
 _MULTIPLES = {"k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
+_DTYPES = {
+    "float32": ("fp32", "f32", "float", "single", "32", "full"),
+    "bfloat16": ("bf16", "brain"),
+    "float16": ("fp16", "f16", "half", "16"),
+}
+_SYNONYMS = {
+    "mean_squared_error": ("mse", "squared_error"),
+    "mse": ("squared_error",),
+    "mean_absolute_error": ("mae", "absolute_error"),
+    "mae": ("absolute_error",),
+    "root_mean_squared_error": ("rmse",),
+    "balanced_accuracy": ("per_class_accuracy",),
+    "topk": ("top_k",),
+    "crossentropy": ("softmax_cross_entropy",),
+    "categorical_crossentropy": ("softmax_cross_entropy",),
+    "sparse_categorical_crossentropy": ("softmax_cross_entropy",),
+    "binary_crossentropy": ("sigmoid_cross_entropy",),
+    "bce": ("sigmoid_cross_entropy",),
+    "bce_with_logits_loss": ("sigmoid_cross_entropy",),
+    "momentum": ("sgd",),
+    "adam_w": ("adamw",),
+}
+"""Name of a metric, loss or optimizer in other frameworks -> its names here."""
+_ENDS = ("_score", "_loss", "_metric", "_optimizer")
+"""Words that other frameworks add to a name."""
+_NUMBER = re.compile(r"-[\d._]+(e[-+]?\d+)?")
+_MOST_DIGITS = 12
 _QUOTES = "'\"`\u2018\u2019\u201c\u201d"
 
 
@@ -82,6 +109,8 @@ def nearest_name(value: str, names: Iterable[str]) -> str | None:
     'adamw'
     >>> nearest_name("adam // as before", ["adam", "adamw"])
     'adam'
+    >>> nearest_name("f1_score", ["auc", "f1"]), nearest_name("roc_auc", ["auc", "f1"])
+    ('f1', 'auc')
     """
     known = [*names]
     word, *_ = value.split() or [""]  # A comment of another language may follow.
@@ -90,7 +119,18 @@ def nearest_name(value: str, names: Iterable[str]) -> str | None:
     for word in (last, last.lower(), snake):
         if word in known:
             return word
-    return nearest(value, known) or nearest(snake, known)
+    for other in (*_SYNONYMS.get(snake, ()), *_without_ends(snake)):
+        if other in known:
+            return other
+    return (
+        nearest(value, known)
+        or nearest(snake, known)
+        or next((one for one in known if snake.endswith(f"_{one}")), None)
+    )
+
+
+def _without_ends(name: str) -> Iterator[str]:
+    yield from (name.removesuffix(end) for end in _ENDS if name.endswith(end))
 
 
 def _tensors(value: Any, paths: Collection[str]) -> Iterator[str]:
@@ -147,12 +187,31 @@ def _of_text(text: str) -> Iterator[Any]:
         yield from _read(f"[{bare}]")
     if found := re.fullmatch(r"\[?\s*([-+\d.e]+(?:\s+[-+\d.e]+)+)\s*\]?", bare):
         yield from _read(f"[{', '.join(found[1].split())}]")
+    if re.fullmatch(r"(-[^\s-]\S*\s*)+", bare) and not _NUMBER.fullmatch(bare):
+        yield [word.removeprefix("-") for word in bare.split()]
+    if (number := _calculated(bare)) is not None:
+        yield number
+    word = re.sub(r"[-_]?(mixed|true)[-_]?", "", bare.lower())
+    yield from (one for one, words in _DTYPES.items() if word in (one, *words))
     if bare.lower() in ("yes", "on", "no", "off"):
         yield bare.lower() in ("yes", "on")
     if re.fullmatch(r"[\w ]+(?:/[\w ]+)+", bare):
         yield bare.replace("/", ".")
     if bare != bare.lower():
         yield bare.lower()
+
+
+def _calculated(text: str) -> int | float | None:
+    """Returns what two numbers with `*` or `/` between them are, or None."""
+    number = rf"(\d{{1,{_MOST_DIGITS}}}(?:\.\d{{1,{_MOST_DIGITS}}})?)"
+    found = re.fullmatch(rf"{number}\s*([*/])\s*{number}", text)
+    if found is None:
+        return None
+    first, second = Decimal(found[1]), Decimal(found[3])
+    if found[2] == "/" and not second:
+        return None
+    result = first * second if found[2] == "*" else first / second
+    return int(result) if result == int(result) else float(result)
 
 
 def _read(text: str) -> Iterator[Any]:

@@ -96,6 +96,22 @@ class Folders:
         # Some file systems do not distinguish capitals.
         return next((file for file in files if is_file(file)), None)
 
+    def misplaced(self, group: str, choice: str) -> str:
+        """Says where the file of a choice is, if not in its group's folder."""
+        if "/" in choice or choice.endswith(".yaml"):
+            return ""
+        for folder in self.paths[:-1]:
+            if is_file(file := folder / f"{choice}.yaml"):
+                if folder.name == group:
+                    above = self.shown(folder.parent)
+                    return f"Name the folder above: --config-dir {above}."
+                return f"Move {self.shown(file)} to {self.shown(folder)}/{group}/."
+            for near in (f"{group}s", f"{group}_config", group.capitalize()):
+                if near != group and is_file(folder / near / f"{choice}.yaml"):
+                    shown = self.shown(folder)
+                    return f"Rename the folder {shown}/{near} to {shown}/{group}."
+        return ""
+
     def is_group(self, name: str) -> bool:
         """Returns whether a name is a config group (a folder of choices): `mesh`."""
         return bool(name) and any(

@@ -268,6 +268,11 @@ def composition_diagnostic(
             hint = f"Add it with {f'+{group}=...' if typed else written}"
             if not written and not typed:  # A package of its own: /model@other.
                 hint = did_you_mean(f"override /{group}")
+            root = folders.file(ROOT)
+            if typed and "@" in typed:
+                hint = did_you_mean(f"{group}={typed.partition('=')[2]}")
+            elif typed and root and root.parent != folders.paths[-1]:
+                hint = f"Add - {group}: null to the defaults of {folders.shown(root)}."
         return Diagnostic(
             group,
             "is in no defaults list, so there is no choice to change",

@@ -230,6 +230,13 @@ def dump(tree: Any) -> str:
     return dumped(Dumper=_EmojiDumper) if r"\U" in text else text
 
 
+_HINTS = {
+    "undefined alias": "Its anchor, &name, must be earlier in the same file.",
+    "constructor for the tag": "Remove the tag: a value is written without its type.",
+}
+"""Part of a problem -> hint, where no change of a line repairs the text."""
+
+
 def yaml_diagnostic(error: Exception, shown: str) -> Diagnostic:
     """Returns an error of the YAML parser as a diagnostic.
 
@@ -264,6 +271,8 @@ def _with_repair(
     diagnostic: Diagnostic, text: str, error: Exception
 ) -> InvalidYamlError:
     """Returns a syntax error with the change that makes the text valid, if any."""
+    hints = [hint for part, hint in _HINTS.items() if part in diagnostic.problem]
+    diagnostic = dataclasses.replace(diagnostic, hint="".join(hints[:1]))
     if "alias" in diagnostic.problem:
         return InvalidYamlError(diagnostic)
     marks = [getattr(error, name, None) for name in ("problem_mark", "context_mark")]

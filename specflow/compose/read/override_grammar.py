@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from specflow.compose.read.config_folders import Folders
 from specflow.compose.read.documents import DEEPEST
 from specflow.compose.read.hydra_errors import asked_of_hydra, reserved
-from specflow.compose.read.override_repair import meant_override
+from specflow.compose.read.override_repair import joined_words, meant_override
 from specflow.compose.read.unknown_choices import (
     choice_diagnostic,
     group_diagnostic,
@@ -99,7 +99,7 @@ def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Diagnost
     choices: dict[str, Override] = {}
     values: dict[str, Override] = {}
     hydra: list[Override] = []
-    for line in lines:
+    for line in joined_words([*lines]):
         if len(line) > MOST_CHARACTERS:
             diagnostics.append(_too_long(line))
             continue
@@ -275,7 +275,7 @@ def _syntax_diagnostic(
         )
     reason = str(error).splitlines()[0].rstrip(".")
     return Diagnostic(
-        line.split("=")[0].lstrip("+~"),
+        line.split("=")[0].lstrip("+~").rstrip(),
         f"cannot be parsed: {reason}",
         hint=near or "Quote text with special characters: key=\"'text'\".",
         origin=f"override {line}",

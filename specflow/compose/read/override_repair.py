@@ -9,7 +9,28 @@ from hydra.errors import HydraException
 from specflow.compose.read.config_folders import Folders
 from specflow.config.experiment import ExperimentConfig
 
-__all__ = ["meant_override", "repaired_line"]
+__all__ = ["joined_words", "meant_override", "repaired_line"]
+
+
+def joined_words(words: list[str]) -> list[str]:
+    """Joins the words of an override that has spaces around its `=`.
+
+    >>> joined_words(["seed", "=", "3", "mesh=fsdp", "optimizer.lr", "=0.1"])
+    ['seed = 3', 'mesh=fsdp', 'optimizer.lr =0.1']
+    """
+    joined: list[str] = []
+    for word in words:
+        before = joined[-1] if joined else ""
+        begins = bool(_KEY.fullmatch(before)) and word.startswith("=")
+        ends = bool(_KEY.fullmatch(before.removesuffix(" ="))) and "=" not in word
+        if begins or (ends and before.endswith(" =")):
+            joined[-1] = f"{before} {word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+_KEY = re.compile(r"[+~]{0,2}[A-Za-z][\w./@-]*")
 
 
 def meant_override(

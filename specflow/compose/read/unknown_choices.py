@@ -103,6 +103,8 @@ def no_such_choice(
     advice = did_you_mean(near, prefix=f"{group}=")
     if folders and unread and near not in (choice, unread.stem):
         advice = f"Rename {folders.shown(unread)}: configs end in .yaml."
+    if folders and choice != near and (misplaced := folders.misplaced(group, choice)):
+        advice = misplaced
     hint = f"{advice} Choices: {', '.join(choices)}."
     return Diagnostic(
         group,

@@ -17,7 +17,7 @@ from hydra.core.override_parser.types import (
 from hydra.errors import HydraException
 
 from specflow.compose.read.override_grammar import Request, format_value
-from specflow.diagnostics.errors import ConfigError, Diagnostic
+from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean
 
 __all__ = ["Dimension", "check_corners", "grid_size", "refuse_choices", "search_space"]
 
@@ -27,6 +27,13 @@ _EXPECTED = (
     "interval(1e-5,1e-1), tag(log,interval(1e-5,1e-1)), int(interval(1,8)), "
     "choice(a,b), range(1,9), or a list of choices"
 )
+
+
+_OF_RANGES = frozenset(
+    {"min", "max", "low", "high", "log", "type", "distribution", "values", "choices"}
+    | {"step", "q"}
+)
+"""Keys of a range in Optuna, Ray Tune and Weights & Biases."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -127,7 +134,7 @@ def search_space(
             where = key if isinstance(value, Override) else f"sweep.space.{key}"
             expected = error.expected or _EXPECTED
             diagnostics.append(
-                Diagnostic(where, error.problem, expected, origin=origin, code="sweep")
+                Diagnostic(where, error.problem, expected, error.hint, origin, "sweep")
             )
     if not dimensions and not diagnostics:
         hint = (
@@ -189,8 +196,8 @@ def _located(found: Diagnostic, dimensions: Sequence[Dimension]) -> Diagnostic:
 
 
 class _NoSearch(Exception):
-    def __init__(self, problem: str, expected: str = ""):
-        self.problem, self.expected = problem, expected
+    def __init__(self, problem: str, expected: str = "", hint: str = ""):
+        self.problem, self.expected, self.hint = problem, expected, hint
         super().__init__(problem)
 
 
@@ -198,11 +205,31 @@ def _flat(space: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Returns dotted key -> value; nested sections are keys too."""
     flat: dict[str, Any] = {}
     for key, value in space.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and not _is_range(value):
             flat |= _flat(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def _is_range(value: Mapping[str, Any]) -> bool:
+    """Returns whether a mapping has the words of other frameworks for a range."""
+    return bool(value) and {*value} <= _OF_RANGES
+
+
+def _as_text(written: Mapping[str, Any]) -> str:
+    """Returns a range of other frameworks in Hydra's grammar; empty if unknown."""
+    words = {str(value) for value in written.values()}
+    choices = written.get("values", written.get("choices"))
+    if isinstance(choices, list):
+        return format_value(choices)
+    low = written.get("min", written.get("low"))
+    high = written.get("max", written.get("high"))
+    if low is None or high is None:
+        return ""
+    is_log = written.get("log") is True or any("log" in word for word in words)
+    text = f"interval({format_value(low)},{format_value(high)})"
+    return f"tag(log,{text})" if is_log else text
 
 
 def _dimension(key: str, written: Any, origin: str) -> Dimension:
@@ -216,6 +243,9 @@ def _dimension(key: str, written: Any, origin: str) -> Dimension:
         value, text = ChoiceSweep(list=written), format_value(written)
     elif isinstance(written, str):
         value, text = _parsed(key, written), written
+    elif isinstance(written, Mapping):
+        hint = did_you_mean(_as_text(written))
+        raise _NoSearch("is a mapping", hint=hint)
     else:
         raise _NoSearch(f"got {format_value(written)}")
     common: dict[str, Any] = {"key": key, "text": text, "origin": origin}
