@@ -47,7 +47,8 @@ def save_trials(rows: Sequence[Mapping[str, Any]]) -> Path | None:
         if not are_these and path.exists() and path.read_bytes() != text.encode():
             set_aside(path)
         write_text(path, text)
-    return Path(os.path.relpath(file))
+    # Relative, unless it leads up to another part of the file system.
+    return Path(min(os.path.relpath(file), os.path.abspath(file), key=len))
 
 
 def _named(rows: Sequence[Any]) -> set[str]:

@@ -15,6 +15,8 @@ from typing import Any
 
 import jax
 import numpy as np
+from PIL import Image
+from sklearn.datasets import load_digits, load_wine
 
 from specflow.compose import compose
 from specflow.data import build_data
@@ -37,6 +39,9 @@ _EXPERIMENTS = {
     "digits": (10, _RATE),
     "digits_vit": (20, _RATE),
     "digits_resnet": (4, _RATE),
+    "stdlib_lm": (4, _RATE),
+    "table": (100, _RATE),
+    "images": (10, _RATE),
 }
 """Experiment -> steps of a trial, and the key that differs between trials."""
 
@@ -82,12 +87,15 @@ class _Trials:
     def __init__(self, name: str, folder: Path):
         self._steps, self._rate = _EXPERIMENTS[name]
         self._name, self._folder, self._count = name, folder, 0
+        files = {"table": _table, "images": _images}
+        self._files = files[name](folder / "files") if name in files else []
         self._data, self._earlier = build_data(self._config(0).data), None
 
     def _config(self, number: int) -> Any:
         words = f"experiment={self._name}", "mesh=single", f"seed={number}"
         rate = f"{self._rate}={1e-3 * 1.5**number:.4g}"
-        return compose([*words, rate, f"loop.train_steps={self._steps}"]).config
+        steps = f"loop.train_steps={self._steps}"
+        return compose([*words, *self._files, rate, steps]).config
 
     def _begun(self) -> Iterator[Any]:
         """Yields each trial."""
@@ -112,6 +120,26 @@ class _Trials:
         if pack is None:
             return [_finished([trial], None)[0] for trial in self._begun()]
         return _finished(self._begun(), pack)
+
+
+def _table(folder: Path) -> list[str]:
+    """Writes scikit-learn's wines; returns the overrides that read them."""
+    folder.mkdir()
+    wines, kinds = load_wine(return_X_y=True)
+    rows = np.column_stack([wines, kinds])
+    names = ",".join([*(f"c{number}" for number in range(rows.shape[1] - 1)), "label"])
+    np.savetxt(folder / "table.csv", rows, "%g", ",", header=names, comments="")
+    return [f"data.files={folder / 'table.csv'}"]
+
+
+def _images(folder: Path) -> list[str]:
+    """Writes scikit-learn's digits as images; returns the overrides that read them."""
+    images, labels = load_digits(return_X_y=True)
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        (folder / str(label)).mkdir(parents=True, exist_ok=True)
+        pixels = Image.fromarray((image.reshape(8, 8) * 15).astype(np.uint8))
+        pixels.save(folder / str(label) / f"{number}.png")
+    return [f"data.root={folder}"]
 
 
 def _finished(trials: Iterable[Any], pack: Pack | None) -> list[Any]:

@@ -97,6 +97,16 @@ def test_the_table_is_saved_as_csv_and_json_with_every_digit(tmp_path, monkeypat
     assert trials[0]["directory"] == str(tmp_path / "1")
 
 
+def test_a_table_outside_the_working_directory_is_named_by_its_absolute_path(
+    tmp_path, monkeypatch
+):
+    folder = tmp_path.joinpath(*"a" * 100)
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    file = save_trials(records(outcomes(tmp_path)))
+    assert file == tmp_path / "trials.csv"
+
+
 def test_the_table_of_another_sweep_in_the_folder_is_kept(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = records(outcomes(tmp_path))
