@@ -14,6 +14,9 @@ __all__ = ["COMPUTING", "Command", "usage"]
 COMPUTING = ("train", "evaluate", "predict", "export", "check")
 """Commands that compute, and can be launched as several processes."""
 
+_SHORT = 4
+"""Length, with its dashes, up to which an option resembles too many others."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Command:
@@ -63,7 +66,7 @@ class _Parser(argparse.ArgumentParser):
         _, unknown, typed = message.partition("unrecognized arguments: ")
         first = (typed.split() or [""])[0]
         near = hydra_habits.answer(first) or (
-            did_you_mean(nearest(first, known)) if first else ""
+            did_you_mean(nearest(first, known)) if len(first) > _SHORT else ""
         )
         if not near and re.fullmatch(r"--?[a-z][\w.]*=.+", first):
             near = did_you_mean(first.lstrip("-"))

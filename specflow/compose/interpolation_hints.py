@@ -22,6 +22,8 @@ def with_interpolation_hint(diagnostic: Diagnostic, tree: Any) -> Diagnostic:
     if diagnostic.code != "interpolation" or diagnostic.hint:
         return diagnostic
     hint = interpolation_hint(diagnostic.problem, tree)
+    if hint == did_you_mean(f"${{{diagnostic.where}}}"):
+        hint = ""  # A value cannot be its own.
     return dataclasses.replace(diagnostic, hint=hint)
 
 
@@ -35,13 +37,22 @@ def interpolation_hint(problem: str, tree: Any) -> str:
     >>> tree = {"loop": {"train_steps": 5}}
     >>> interpolation_hint("Interpolation key 'loop.trainsteps' not found", tree)
     'Did you mean ${loop.train_steps}?'
+    >>> interpolation_hint("Interpolation key 'SEED' not found", tree)
+    'Did you mean ${oc.env:SEED}? As a number: ${oc.decode:${oc.env:SEED}}.'
     >>> interpolation_hint("Unsupported interpolation type env", tree)
     'Did you mean ${oc.env:...}?'
     >>> interpolation_hint("no viable alternative at input '${name'", tree)
     'Close it: ${name}.'
     """
     if found := re.search(r"Interpolation key '([^'.][^']*)' not found", problem):
+        if re.fullmatch(r"[A-Z][A-Z0-9_]*", found[1]):
+            variable = f"${{oc.env:{found[1]}}}"
+            return f"{did_you_mean(variable)} As a number: ${{oc.decode:{variable}}}."
         return _of_key(found[1], tree)
+    if found := re.search(r"Environment variable '(\w+)' not found", problem):
+        return f"Set it, or write what to use without it: ${{oc.env:{found[1]},...}}."
+    if "HydraConfig was not set" in problem:
+        return "A single run has no settings of Hydra; ${name} and ${now:%Y} are known."
     if found := re.search(r"Unsupported interpolation type (\S+)", problem):
         known = [name for name in BaseContainer._resolvers if name[:1] != "_"]
         near = _OTHER_NAMES.get(found[1]) or nearest(found[1], known)

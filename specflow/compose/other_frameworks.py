@@ -117,6 +117,9 @@ _TABLE = {
         *("warmup_ratio", "warmup_fraction", "warmup_proportion"),
     ),
     Counterpart("optimizer.b1"): ("beta1", "beta_1", "adam_beta1"),
+    Counterpart(about="They are two fields: optimizer.b1 and optimizer.b2."): (
+        *("betas", "adam_betas"),
+    ),
     Counterpart("optimizer.b2"): ("beta2", "beta_2", "adam_beta2"),
     Counterpart("optimizer.eps"): ("epsilon", "adam_epsilon"),
     Counterpart("optimizer.weight_decay"): ("wd", "weightdecay"),
@@ -176,6 +179,13 @@ _TABLE = {
     Counterpart("warm_start"): (
         *("pretrained", "init_from", "from_checkpoint", "init_checkpoint"),
         *("load_from", "warm_start_from", "pretrained_model"),
+    ),
+    Counterpart("warm_start.path"): (
+        *("warm_start.checkpoint", "warm_start.ckpt", "warm_start.ckpt_path"),
+        *("warm_start.dir", "warm_start.run", "warm_start.from"),
+    ),
+    Counterpart(about="An experiment is chosen by name: experiment=digits."): (
+        *("config", "cfg", "conf", "recipe"),
     ),
     Counterpart("name"): ("run_name", "experiment_name", "exp_name"),
     Counterpart("mesh.axes.data"): (

@@ -56,6 +56,24 @@ TYPED = [
         ["loop.compute_dtype=bfloat16"],
     ),
     (
+        ["'optimizer.lr=0.1'"],
+        "'optimizer.lr: cannot be parsed: token recognition error at: ''' (override "
+        "'optimizer.lr=0.1'). Did you mean optimizer.lr=0.1?",
+        ["optimizer.lr=0.1"],
+    ),
+    (
+        ["optimizer.betas=[0.8,0.9]"],
+        "optimizer.betas: no such field (override optimizer.betas=[0.8,0.9]). They are "
+        "two fields: optimizer.b1 and optimizer.b2.",
+        ["optimizer.b1=0.8", "optimizer.b2=0.9"],
+    ),
+    (
+        ["config=digits"],
+        "config: no such field (override config=digits). An experiment is chosen by "
+        "name: experiment=digits.",
+        ["experiment=digits"],
+    ),
+    (
         ["ici_fsdp_parallelism=4"],
         "ici_fsdp_parallelism: no such field (override ici_fsdp_parallelism=4). Did "
         "you mean mesh.axes.fsdp?",
@@ -135,6 +153,20 @@ WRITTEN = [
         "loop.eval_every: cannot be resolved: no viable alternative at input "
         "'${{loop.train_steps' ({}:5:8). Close it: ${{loop.train_steps}}.",
         "loop: {eval_every: '${loop.train_steps}'}\n",
+    ),
+    (
+        "seed: ${SPECFLOW_SEED}\n",
+        "seed: cannot be resolved: Interpolation key 'SPECFLOW_SEED' not found "
+        "({}:5:1). Did you mean ${{oc.env:SPECFLOW_SEED}}? As a number: "
+        "${{oc.decode:${{oc.env:SPECFLOW_SEED}}}}.",
+        "seed: ${oc.decode:${oc.env:SPECFLOW_SEED,3}}\n",
+    ),
+    (
+        "seed: ${oc.env:SPECFLOW_SEED}\n",
+        "seed: cannot be resolved: KeyError raised while resolving interpolation: "
+        "\"Environment variable 'SPECFLOW_SEED' not found\" ({}:5:1). Set it, or write "
+        "what to use without it: ${{oc.env:SPECFLOW_SEED,...}}.",
+        "seed: ${oc.decode:${oc.env:SPECFLOW_SEED,3}}\n",
     ),
     (
         "loop: {eval_every: '${div:200,2}'}\n",

@@ -76,7 +76,10 @@ def repaired_line(line: str, is_override: Callable[[str], bool]) -> str | None:
 
 
 def _candidates(line: str) -> Iterator[str]:
-    plain = re.sub(r"^-+", "", line.strip())
+    plain = line.strip()
+    if plain[:1] == plain[-1:] and plain[:1] in ("'", '"'):
+        plain = plain[1:-1]  # The quotes of a shell, inside others.
+    plain = re.sub(r"^-+", "", plain)
     plain = re.sub(r"^override\s+/?", "", plain).lstrip("/")
     seen = {line}
     for key, value in _pairs(plain):
