@@ -1,6 +1,7 @@
 """Base classes of the configuration's sections: frozen, closed and strict."""
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,9 @@ from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.runtime.filesystem import expanded
 
 __all__ = [
+    "ARGS",
     "MOST_STEPS",
+    "PARTIAL",
     "TARGET",
     "Bound",
     "Component",
@@ -26,6 +29,10 @@ __all__ = [
 
 TARGET = "_target_"
 """Key under which a configuration names a user's callable."""
+
+ARGS, PARTIAL = "_args_", "_partial_"
+"""Keys beside it, as in Hydra: a list of arguments by position; whether a target inside
+another one's arguments is passed on as a function of the arguments that it lacks."""
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 """Floating-point data types of fields."""
@@ -73,22 +80,15 @@ class Bound(Config):
             ConfigError: the section was never bound.
         """
         if self._callable is None:
-            raise ConfigError(
-                Diagnostic(
-                    self.path,
-                    "was not resolved",
-                    hint="Compose the experiment with specflow.compose.compose(), "
-                    "which resolves targets inside the trusted packages.",
-                    code="target-unbound",
-                )
-            )
+            raise _unbound(self.path)
         return self._callable
 
 
 class Target(Bound):
     """An importable callable inside the trusted packages, with its arguments.
 
-    In YAML: `{_target_: my_package.Net, width: 32}`.
+    In YAML: `{_target_: my_package.Net, width: 32}`. Arguments may have targets inside,
+    at any depth, which are called first.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -96,19 +96,53 @@ class Target(Bound):
     target: Annotated[str, Field(alias=TARGET)]
     """Dotted path of the callable."""
 
+    _inner: dict[tuple[str, ...], Callable[..., Any]] = PrivateAttr(
+        default_factory=dict
+    )
+
     @property
     def path(self) -> str:
         return self.target
 
+    def bind_inside(self, path: tuple[str, ...], function: Callable[..., Any]) -> None:
+        """Binds the callable of a target at a path among the arguments."""
+        self._inner[path] = function
+
     @property
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments, as written."""
+        """Keyword arguments, as written; `_args_` are those by position."""
         return dict(self.model_extra or {})
+
+    def built_arguments(self) -> dict[str, Any]:
+        """Keyword arguments; those that are targets are what these return.
+
+        Raises:
+            ConfigError: a target among them was never bound.
+        """
+        return {key: self._built(self.arguments[key], (key,)) for key in self.arguments}
 
     def __call__(self, *args: Any, **extra: Any) -> Any:
         """Calls the target with its arguments, which `extra` overrides."""
+        arguments = self.built_arguments() | extra
         with _noted(self.path):
-            return self.callable(*args, **{**self.arguments, **extra})
+            return self.callable(*args, *arguments.pop(ARGS, ()), **arguments)
+
+    def _built(self, value: Any, path: tuple[str, ...]) -> Any:
+        if isinstance(value, list):
+            return [self._built(each, (*path, str(i))) for i, each in enumerate(value)]
+        if not isinstance(value, dict):
+            return value
+        members = {key: self._built(value[key], (*path, str(key))) for key in value}
+        name = members.pop(TARGET, None)
+        if name is None:
+            return members
+        if path not in self._inner:
+            raise _unbound(name)
+        function = self._inner[path]
+        if members.pop(PARTIAL, False):
+            return functools.partial(function, *members.pop(ARGS, ()), **members)
+        with _noted(name):
+            return function(*members.pop(ARGS, ()), **members)
 
 
 class Component(Config):
@@ -163,6 +197,18 @@ class Component(Config):
         arguments = {key: value for key, value in arguments.items() if self.takes(key)}
         with _noted(self.path):
             return self.build(**arguments)
+
+
+def _unbound(path: str) -> ConfigError:
+    return ConfigError(
+        Diagnostic(
+            path,
+            "was not resolved",
+            hint="Compose the experiment with specflow.compose.compose(), "
+            "which resolves targets inside the trusted packages.",
+            code="target-unbound",
+        )
+    )
 
 
 @contextmanager

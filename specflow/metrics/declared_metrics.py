@@ -104,7 +104,7 @@ def _call(config: Config) -> _Call:
     if isinstance(config, Component):
         return _Call(config, paths, {})
     if isinstance(config, Target):
-        function, arguments = config.callable, config.arguments
+        function, arguments = config.callable, config.built_arguments()
         if isinstance(function, type):
             function = getattr(function, "from_batch", function)
     else:

@@ -1,6 +1,9 @@
 """Targets: what may run, and with which arguments."""
 
+import sys
+
 import jax.numpy
+import numpy as np
 import optax
 import pytest
 from flax import linen, nnx
@@ -8,7 +11,9 @@ from flax import linen, nnx
 from specflow.compose import compose
 from specflow.compose.check.targets import resolve, resolve_targets
 from specflow.compose.provenance import Origins
+from specflow.config.base import Target
 from specflow.diagnostics.errors import ConfigError, Diagnostic
+from specflow.optimizer.build_optimizer import build_optimizer
 
 OWN = """
 import os
@@ -215,3 +220,99 @@ def test_targets_are_resolved_at_every_depth(own):
     target = "{_target_: own_package.parts.loss, labels: labels, logits: outputs}"
     words = [f"spec.loss.mine={target}", "trust=own_package"]
     assert compose(words).config.spec.loss["mine"].callable.__name__ == "loss"
+
+
+CHAIN = (
+    "optimizer={_target_: optax.chain, _args_: ["
+    "{_target_: optax.clip, max_delta: 0.1}, {_target_: optax.sgd, "
+    "learning_rate: {_target_: optax.linear_schedule, init_value: 0.0, "
+    "end_value: 1.0, transition_steps: 4}}]}"
+)
+
+
+def test_targets_inside_arguments_are_called_first():
+    built = build_optimizer(compose([CHAIN]).config.optimizer, train_steps=4)
+    by_hand = optax.chain(
+        optax.clip(0.1), optax.sgd(optax.linear_schedule(0.0, 1.0, 4))
+    )
+    states = [tx.init(jax.numpy.zeros(2)) for tx in (built, by_hand)]
+    for _ in range(3):
+        gradient = jax.numpy.array([1.0, -0.01])
+        (ours, first), (theirs, second) = [
+            tx.update(gradient, state)
+            for tx, state in zip((built, by_hand), states, strict=True)
+        ]
+        states = [first, second]
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_allclose(ours, [-0.05, 0.005], rtol=1e-6)
+
+
+def test_a_partial_target_is_a_function_of_what_it_lacks(own):
+    inner = "{_target_: own_package.parts.loss, _partial_: true, scale: 3.0}"
+    words = [f"model={{_target_: own_package.parts.anything, f: [{inner}]}}"]
+    model = compose([*words, "trust=own_package"]).config.model
+    (function,) = model.built_arguments()["f"]
+    assert function.keywords == {"scale": 3.0}
+    assert function.func is sys.modules["own_package.parts"].loss
+    assert model.arguments["f"][0]["_partial_"] is True
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        (
+            {"_target_": "optax.adamw", "_args_": 3, "_partial_": True},
+            [
+                "model._args_: got 3. Expected a list of arguments.",
+                "model._partial_: has no effect: specflow calls the target of a "
+                "section itself. Leave it out, or set it for a target among the "
+                "arguments.",
+            ],
+        ),
+        (
+            {"_target_": "optax.sgd", "_args_": [0.1], "_recursive_": False},
+            [
+                "model._recursive_: has no effect. Leave it out: targets among "
+                "arguments are always called."
+            ],
+        ),
+        (
+            {"_target_": "optax.sgd", "_args_": [0.1], "learning_rate": 0.2},
+            [
+                "model.learning_rate: is given by _args_ too. "
+                "Arguments of optax.sgd: momentum, nesterov, accumulator_dtype."
+            ],
+        ),
+        (
+            {"_target_": "optax.clip", "_args_": [0.1, 0.2]},
+            [
+                "model._args_: has 2 values. Expected 1 or fewer, which optax.clip "
+                "takes by position."
+            ],
+        ),
+        (
+            {"_target_": "optax.chain", "_args_": [{"_target_": "optax.clip"}]},
+            [
+                "model._args_.0.max_delta: is missing. Expected an argument of "
+                "optax.clip, which has no default for it. For a function of the "
+                "arguments that are missing: _partial_: true."
+            ],
+        ),
+        (
+            {"_target_": "optax.chain", "_args_": [{"_target_": "os.system"}]},
+            [
+                "model._args_.0._target_: 'os.system' is outside the trusted packages. "
+                "Expected a name below flax.linen, flax.nnx, jax.nn, jax.numpy, optax, "
+                "specflow or own_package."
+            ],
+        ),
+    ],
+)
+def test_words_of_hydra_are_checked(section, expected):
+    assert diagnostics_of(section) == expected
+
+
+def test_a_target_inside_of_one_that_python_made_is_not_called():
+    target = Target(_target_="optax.chain", a={"_target_": "optax.clip"})
+    with pytest.raises(ConfigError, match=r"^optax\.clip: was not resolved"):
+        target.built_arguments()

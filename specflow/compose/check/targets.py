@@ -12,7 +12,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any, get_origin
 
@@ -85,7 +85,9 @@ def resolve_targets(
     found: dict[Path, Callable[..., Any]] = {}
     if diagnostics:
         return found, diagnostics
-    for path, key, name, arguments in _targets(tree):
+    targets = list(_targets(tree))
+    inside = {(*outer, *inner) for outer, inner in _nested({one[0] for one in targets})}
+    for path, key, name, arguments in targets:
         spot = (*path, key)
         origin = origins.nearest(spot)
         where = origin.exact if origin else ""
@@ -99,7 +101,13 @@ def resolve_targets(
             known = [key for key in sections if key in (supplied or {})]
             given = (supplied or {})[known[0]] if known else {}
             diagnostics += argument_diagnostics(
-                path, name, function, arguments, given, origins
+                path,
+                name,
+                function,
+                arguments,
+                given,
+                origins,
+                is_inside=path in inside,
             )
     return found, diagnostics
 
@@ -186,9 +194,22 @@ def resolve(
 def bind(config: ExperimentConfig, targets: Mapping[Path, Callable[..., Any]]) -> None:
     """Binds each resolved callable to its section of the config."""
     for path, function in targets.items():
-        # A target among the arguments of another one has no section.
         if isinstance(section := _section_at(config, path), Bound):
             section.bind(function)
+    # A target among the arguments of another one has no section.
+    for outer, inner in _nested(targets):
+        section = _section_at(config, outer)
+        if isinstance(section, Target):
+            section.bind_inside(inner, targets[(*outer, *inner)])
+
+
+def _nested(paths: Collection[Path]) -> Iterator[tuple[Path, Path]]:
+    """Yields (path of the outermost target around a target, path from there)."""
+    for path in paths:
+        for length in range(1, len(path)):
+            if path[:length] in paths:
+                yield path[:length], path[length:]
+                break
 
 
 class _NotFoundError(LookupError):
