@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from specflow.cli.command import usage
-from specflow.diagnostics.errors import ConfigError, Diagnostic, SpecflowError
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 
 if TYPE_CHECKING:
     from specflow.compose import Composed
@@ -133,27 +133,15 @@ def reporting(
     fields: dict[str, Any] = {}
     as_json = prints_document and arguments.report == "json"
     redirected = contextlib.redirect_stdout(sys.stderr) if as_json else None
-    try:
-        with redirected or contextlib.nullcontext():
-            yield fields
-    except Exception as error:
-        if composed is not None:
-            _add_origins(error, composed)
-        raise
+    placing = contextlib.nullcontext()
+    if composed is not None:
+        from specflow.compose.check.locate import placing_errors
+
+        placing = placing_errors(composed)
+    with placing, redirected or contextlib.nullcontext():
+        yield fields
     if as_json:
         from specflow.diagnostics.rendering import document
         from specflow.output.json_values import to_plain
 
         print(document(0, **to_plain(fields)))
-
-
-def _add_origins(error: Exception, composed: "Composed") -> None:
-    """Adds to an error the file or override that set the wrong value."""
-    from specflow.compose.check.locate import placed, section_of
-
-    if isinstance(error, SpecflowError):
-        error.diagnostics = tuple(
-            placed(diagnostic, composed) for diagnostic in error.diagnostics
-        )
-    else:
-        error.section = section_of(error, composed)  # type: ignore[attr-defined]

@@ -230,7 +230,10 @@ class _Worker:
                     "decline": "JAX already runs with other devices in this process"
                 }
             self._devices = devices
-            result = yield from self._train(trial["number"], composed, is_ahead)
+            from specflow.compose.check.locate import placing_errors
+
+            with placing_errors(composed):
+                result = yield from self._train(trial["number"], composed, is_ahead)
         except BaseException as error:
             return _failed(error, judged)
         status = TrialStatus.PRUNED if result.get("pruned") else TrialStatus.COMPLETE

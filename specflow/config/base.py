@@ -25,6 +25,7 @@ __all__ = [
     "Says",
     "Target",
     "UserPath",
+    "raised_in",
 ]
 
 TARGET = "_target_"
@@ -217,8 +218,13 @@ def _noted(path: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        error.add_note(f"It was raised in {path}, which the configuration names.")
+        error.add_note(raised_in(path))
         raise
+
+
+def raised_in(path: str) -> str:
+    """The note of an exception that a callable of the configuration raised."""
+    return f"It was raised in {path}, which the configuration names."
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,15 @@ from types import FrameType
 
 from specflow.diagnostics.errors import SpecflowError
 
-__all__ = ["LAYER", "claim", "functions", "is_noise", "is_users", "traceback_of"]
+__all__ = [
+    "LAYER",
+    "claim",
+    "functions",
+    "is_noise",
+    "is_users",
+    "packages",
+    "traceback_of",
+]
 
 _CLAIMED: set[str] = set()
 _OWN = ("specflow", "specflow_onnx", "specflow_savedmodel")
@@ -58,6 +66,11 @@ def functions(error: BaseException) -> list[str]:
         f"{frame.f_globals.get('__name__', '')}.{frame.f_code.co_qualname}"
         for frame in frames
     ]
+
+
+def packages(error: BaseException) -> set[str]:
+    """Returns the top-level packages of the functions in a traceback."""
+    return {_root(frame) for frame in _walk(error)}
 
 
 def traceback_of(error: BaseException, *, seen: frozenset[int] = frozenset()) -> str:
@@ -145,6 +158,9 @@ def _frames(error: BaseException) -> Iterator[FrameType]:
 
 def _root(frame: FrameType) -> str:
     name = str(frame.f_globals.get("__name__", ""))
+    if name == "__main__":  # A module of specflow's that Python runs, or the user's.
+        ran = str(getattr(frame.f_globals.get("__spec__"), "name", ""))
+        name = ran if ran.partition(".")[0] in _OWN else name
     # Hydra's namespace has plugins of specflow and of others.
     own = name.startswith("hydra_plugins.specflow_")
     return "specflow" if own else name.partition(".")[0]

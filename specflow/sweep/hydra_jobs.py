@@ -15,6 +15,7 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from specflow.compose.check.locate import placing_errors
 from specflow.compose.merged_files import kept_files
 from specflow.compose.overrides import Composed, compose
 from specflow.compose.read.config_folders import folders
@@ -124,7 +125,8 @@ class SweepJob:
             own = directory if node.job.chdir else os.path.relpath(directory)
             composed = self.compose(lines, own)
             best = composed.config.output.checkpoint.best
-            outcome = Outcome(lines, directory, self.task(composed))
+            with placing_errors(composed):
+                outcome = Outcome(lines, directory, self.task(composed))
             if best is not None:
                 judged = {"metric": best.metric, "order": best.order}
                 outcome = dataclasses.replace(outcome, **judged)

@@ -2,19 +2,33 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from specflow.compose.check.pydantic_errors import shown
+from specflow.compose.check.targets import NAMES
 from specflow.compose.start_folder import with_places
-from specflow.config.base import TARGET
+from specflow.config.base import PARTIAL, TARGET, raised_in
 from specflow.config.plugins.components import plugins_of
 from specflow.diagnostics import user_code
-from specflow.diagnostics.errors import Diagnostic
-from specflow.runtime.plain_tree import leaves
+from specflow.diagnostics.errors import ConfigError, Diagnostic, SpecflowError
+from specflow.runtime.plain_tree import leaves, value_at
 
 if TYPE_CHECKING:
     from specflow.compose.overrides import Composed
 
-__all__ = ["placed", "section_of"]
+__all__ = ["placed", "placing_errors"]
+
+_OF_ARGUMENTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    TypeError,
+    ValueError,
+)
+"""What libraries raise for arguments that they cannot use."""
 
 
 def placed(diagnostic: Diagnostic, composed: "Composed") -> Diagnostic:
@@ -55,7 +69,31 @@ def placed(diagnostic: Diagnostic, composed: "Composed") -> Diagnostic:
     )
 
 
-def section_of(error: BaseException, composed: "Composed") -> Diagnostic | None:
+@contextmanager
+def placing_errors(composed: "Composed") -> Iterator[None]:
+    """Adds to errors of a block the file or override that set the wrong value.
+
+    Args:
+        composed: the experiment that the block runs.
+
+    Raises:
+        ConfigError: a callable that the config names cannot use its arguments.
+    """
+    try:
+        yield
+    except SpecflowError as error:
+        error.diagnostics = tuple(
+            placed(diagnostic, composed) for diagnostic in error.diagnostics
+        )
+        raise
+    except Exception as error:
+        if failed := _failed_target(error, composed):
+            raise ConfigError(failed) from error
+        error.section = _section_of(error, composed)  # type: ignore[attr-defined]
+        raise
+
+
+def _section_of(error: BaseException, composed: "Composed") -> Diagnostic | None:
     """Returns the section that names the user's code in which an error was raised.
 
     Args:
@@ -80,6 +118,57 @@ def section_of(error: BaseException, composed: "Composed") -> Diagnostic | None:
         if len(keys) == 1:
             return placed(Diagnostic(keys[0], "", code="user-code"), composed)
     return None
+
+
+def _failed_target(error: BaseException, composed: "Composed") -> Diagnostic | None:
+    """Returns what is wrong if a library's callable that a config names has failed.
+
+    Libraries seldom check types: a wrong argument is an error deep inside of them, when
+    the callable is called or, of an optimizer, when what it returned is used.
+
+    Args:
+        error: raised by anything but specflow's checks or the user's code.
+        composed: the experiment.
+
+    Returns:
+        A diagnostic of the target; None if the error is another one.
+    """
+    if not isinstance(error, _OF_ARGUMENTS) or user_code.is_users(error):
+        return None
+    named = {
+        key: path for key, path in _callables(composed.tree) if path.startswith(NAMES)
+    }
+    notes = getattr(error, "__notes__", ())
+    keys = [key for key in named if raised_in(named[key]) in notes]
+    if not any(raised_in(path) in notes for path in named.values()):
+        # What an optimizer's target returned is called later, without its name.
+        packages = user_code.packages(error)
+        inside = [
+            key
+            for key, path in named.items()
+            if key.startswith("optimizer") and path.partition(".")[0] in packages
+        ]
+        outer = [
+            key
+            for key in inside
+            if not any(key.startswith(f"{other}.") for other in inside)
+        ]
+        keys = outer if len(outer) == 1 else []
+    if not keys:
+        return None
+    # Of targets inside of one another, the first note is that of the innermost.
+    key = max(keys, key=lambda key: key.count("."))
+    given = {**value_at(composed.tree, key.split("."))}
+    path, _ = given.pop(TARGET), given.pop(PARTIAL, None)
+    first, *_ = str(error).splitlines() or [""]
+    diagnostic = Diagnostic(
+        key,
+        f"{path} failed: {type(error).__name__}: {first}",
+        expected="arguments that it can use",
+        hint=f"It was given {shown(given)}.".replace("....", "...") if given else "",
+        code="target-failed",
+    )
+    return placed(diagnostic, composed)
 
 
 def _callables(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
