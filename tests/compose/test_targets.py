@@ -316,3 +316,15 @@ def test_a_target_inside_of_one_that_python_made_is_not_called():
     target = Target(_target_="optax.chain", a={"_target_": "optax.clip"})
     with pytest.raises(ConfigError, match=r"^optax\.clip: was not resolved"):
         target.built_arguments()
+
+
+def test_a_key_path_of_a_target_that_names_nothing_is_not_to_be_a_list():
+    metric = "{_target_: specflow.metrics.Mean, values: predictions.nothing}"
+    words = ["experiment=digits_mlp", f"+spec.eval_metrics.m={metric}"]
+    with pytest.raises(ConfigError) as raised:
+        compose(words)
+    assert str(raised.value) == (
+        "spec.eval_metrics.m.values: got 'predictions.nothing' (override "
+        f"+spec.eval_metrics.m={metric}). Expected one of the declared predictions "
+        "(predictions.probability, predictions.class)."
+    )

@@ -177,7 +177,8 @@ def _with_meant_value(
     if path[:2] == ("spec", "inputs") and is_name:
         tensors = [*{*tensors, f"features.{value}"}]
     meant = meant_value(text or value, is_valid, tensors)
-    if meant is ABSENT:
+    # A list only escapes the rule where any type is accepted: it was not meant.
+    if meant is ABSENT or (diagnostic.code == "rule" and meant == [value]):
         return diagnostic
     written = meant if isinstance(meant, str) else shown(meant)
     hint = f"{did_you_mean(written)} {diagnostic.hint}".strip()
