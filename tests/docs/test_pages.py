@@ -293,6 +293,16 @@ def test_a_run_is_evaluated_predicted_with_and_exported(folder, monkeypatch, cap
         capsys.readouterr()
         assert main(shlex.split(line)[1:]) == 0
         assert capsys.readouterr().out or "--output" in line
+    (export,) = {path.parent for path in Path("runs/try1").rglob("export.json")}
+    imports = re.findall(
+        r"^(?:import|from) (\w+)", Path("my_server.py").read_text(), re.M
+    )
+    assert {*imports} - sys.stdlib_module_names == {"jax", "numpy"}
+    monkeypatch.setattr(sys, "argv", ["my_server.py", str(export)])
+    runpy.run_path("my_server.py")
+    assert re.findall(
+        r"(\w+) \(\d+,\) largest difference (\S+)", capsys.readouterr().out
+    )[0] == ("value", "0.0")
 
 
 def anchors(page):
