@@ -9,10 +9,11 @@ import numpy.typing as npt
 
 from specflow.columns.date_values import as_times
 from specflow.columns.number_column import NumberColumn
+from specflow.columns.raw_values import NUMBER
 from specflow.data.table.number_scans import CellScan, NumberScan
 from specflow.data.table.rows_among import rows_among
 from specflow.data.table.shared_passes import Fit, RowsPass
-from specflow.data.table.table_cells import TableCells
+from specflow.data.table.table_cells import TableCells, hint_of_integer
 from specflow.diagnostics.errors import Diagnostic
 
 __all__ = [
@@ -35,6 +36,7 @@ _MOSTLY = 0.9
 
 _SEPARATED = re.compile(r"[+-]?(?:[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?|[0-9]+,[0-9]+)")
 """Texts that a reader takes for numbers: with commas at thousands, or a decimal one."""
+_NUMBER = re.compile(NUMBER)
 _DATE = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
     r"(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
@@ -130,6 +132,8 @@ def inferred_kind(
     counts: "collections.Counter[str] | None" = None,
     *,
     dates: _Dates | None = None,
+    is_label: bool = False,
+    takes_wide: bool = False,
 ) -> Fit[Literal["number", "category"] | list[Diagnostic]]:
     """Infers the kind of a column from the training rows.
 
@@ -145,15 +149,18 @@ def inferred_kind(
         counts: receives the texts of a column of categories, if they are counted.
         dates: sees the texts first, and has dates if all texts are; the result means
             nothing then. None: dates are categories.
+        is_label: the column has labels, which cannot be left out.
+        takes_wide: integers that float64 lacks are categories, which the caller
+            declares; False: they have to be declared.
 
     Returns:
         The kind, or diagnostics of a column whose kind has to be declared.
     """
-    if diagnostics := _of_other_types(cells, name, rows):
+    if diagnostics := _of_other_types(cells, name, rows, is_label):
         return diagnostics
     if cells.is_boolean(name):
         return "category"
-    key = f"data.columns.{name}"
+    key, without = f"data.columns.{name}", _leave_out(name, is_label)
     is_text = cells.is_text(name)
     seen = number_scan(name) if scan is None else scan
     distinct = collections.Counter[str]() if counts is None else counts
@@ -190,7 +197,7 @@ def inferred_kind(
                 f"column {name}",
                 f"has no value in {len(rows):,} training rows",
                 expected="a value to fit the column to",
-                hint=f"Leave it out: {key}=ignore.",
+                hint=without,
                 code="table-kind",
             )
         ]
@@ -202,7 +209,8 @@ def inferred_kind(
             "Correct the cells, or list such texts of missing numbers in data.missing. "
             f"If they are categories: {key}=category."
         )
-        return cells.bad_cells(name, bad, expected, hint=hint)
+        of_integer = hint_of_integer(name, cells.value(name, bad[0]), is_label=is_label)
+        return cells.bad_cells(name, bad, expected, hint=of_integer or hint)
     if not bad.size and not is_code:
         return "number"
     if diagnostics := _of_files(cells, name):
@@ -214,14 +222,18 @@ def inferred_kind(
         expected = "a number in digits and a decimal point, such as 1234.5"
         hint = f"If they are categories: {key}=category."
         return cells.bad_cells(name, bad, expected, hint=hint)
+    if not is_code and not takes_wide and all(map(_is_number, texts)):
+        value = cells.value(name, bad[0])
+        hint = hint_of_integer(name, value, is_label=is_label)
+        return cells.bad_cells(name, bad, "a number that float64 has", hint=hint)
     if len(distinct) > MOST_CATEGORIES:
+        by_id = "" if is_label else f"If it identifies rows: data.id={name}. "
         return [
             Diagnostic(
                 f"column {name}",
                 f"has {len(distinct):,} different texts in {len(rows):,} training rows",
                 expected=f"at most {MOST_CATEGORIES:,}, as it is not declared",
-                hint=f"If it identifies rows: data.id={name}. Leave it out: "
-                f"{key}=ignore. Frequent ones only: "
+                hint=f"{by_id}{without} Frequent ones only: "
                 f"{key}={{name: category, min_count: 10}}.",
                 code="table-kind",
             )
@@ -259,13 +271,26 @@ def _of_files(cells: TableCells, name: str) -> list[Diagnostic]:
     ]
 
 
-def _of_other_types(cells: TableCells, name: str, rows: Rows) -> list[Diagnostic]:
+def _is_number(text: str) -> bool:
+    return _NUMBER.fullmatch(text.strip(" \t")) is not None
+
+
+def _leave_out(name: str, is_label: bool) -> str:
+    """Advice for a column that is of no use."""
+    if is_label:
+        return "Fill it in, or name another column: data.labels=COLUMN."
+    return f"Leave it out: data.columns.{name}=ignore."
+
+
+def _of_other_types(
+    cells: TableCells, name: str, rows: Rows, is_label: bool
+) -> list[Diagnostic]:
     """Diagnostics of cells that are neither texts, numbers nor booleans."""
     types = cells.type_names(name)
     if not types:
         return []
     key = f"data.columns.{name}"
-    hint = f"Leave it out: {key}=ignore. Its text as a category: {key}=category."
+    hint = f"{_leave_out(name, is_label)} Its text as a category: {key}=category."
     if all("list" in kind for kind in types):
         values = (value for value in cells.raw(name, rows) if value)
         size = len(next(values, ()))

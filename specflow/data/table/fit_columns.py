@@ -137,7 +137,9 @@ def _label(
             )
             return None
         begun = LabelScan(name, NumberColumnConfig())
-        kind = yield from inferred_kind(cells, name, rows, begun, begun.texts)
+        kind = yield from inferred_kind(
+            cells, name, rows, begun, begun.texts, is_label=True
+        )
         if isinstance(kind, list):
             diagnostics += kind
             return None

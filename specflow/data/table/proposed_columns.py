@@ -160,7 +160,7 @@ class _Proposal:
         special = self._inferred(inferred_special_kind(cells, name))
         if special is not None:
             return ProposedColumn(name, special, self._seen(name, special))
-        kind = self._inferred(inferred_kind(cells, name, self._every))
+        kind = self._inferred(inferred_kind(cells, name, self._every, takes_wide=True))
         if isinstance(kind, list) and kind[0].code == "table-cell":
             kind = self._with_missing_texts(name)
         if cells.type_names(name) and isinstance(kind, list):
@@ -242,7 +242,7 @@ class _Proposal:
         special = self._inferred(inferred_special_kind(cells, name))
         if special is not None:
             raise self._no_label("has times" if special == "date" else "has lists")
-        kind = self._inferred(inferred_kind(cells, name, self._every))
+        kind = self._inferred(inferred_kind(cells, name, self._every, takes_wide=True))
         if isinstance(kind, list):
             if kind[0].code == "table-cell":
                 raise DataError(*kind)

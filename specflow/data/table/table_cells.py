@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import datetime
 import functools
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from specflow.columns import MISSING, CodedTexts
+from specflow.columns import MISSING, CodedTexts, as_number
 from specflow.data.table.arrow_cells import (
     coded_texts,
     has_texts,
@@ -30,10 +31,11 @@ from specflow.data.table.table_reader import FileRows
 from specflow.diagnostics.errors import Diagnostic
 from specflow.runtime.filesystem import expanded
 
-__all__ = ["BadCellCounts", "TableCells"]
+__all__ = ["BadCellCounts", "TableCells", "hint_of_integer"]
 
 SHOWN = 10
 """Number of bad cells of a column that are shown."""
+_INTEGER = re.compile(r"[+-]?[0-9]+")
 _LONGEST = 60
 """Length of a shown value, in characters."""
 
@@ -276,7 +278,7 @@ class TableCells:
         """
         wrong = list(rows)
         if expected.startswith("a number") and not hint and wrong:
-            hint = _hint_of_integer(name, self.value(name, wrong[0]))
+            hint = hint_of_integer(name, self.value(name, wrong[0]))
         before = 0 if self.counts is None else self.counts[name, expected]
         diagnostics = [
             Diagnostic(
@@ -301,15 +303,26 @@ def _further(name: str, count: int) -> Diagnostic:
     return Diagnostic(f"column {name}", problem, code="table-cell")
 
 
-def _hint_of_integer(name: str, value: Any) -> str:
-    """Hint for an integer that a column of numbers does not take; else empty."""
-    if not isinstance(value, int | np.integer):
+def hint_of_integer(name: str, value: Any, *, is_label: bool = False) -> str:
+    """Hint for an integer that a column of numbers does not take; else empty.
+
+    Args:
+        name: the column.
+        value: a bad cell of it.
+        is_label: the column has labels.
+    """
+    text = str(value).strip(" \t")
+    is_integer = isinstance(value, str | int | np.integer) and _INTEGER.fullmatch(text)
+    if not is_integer or as_number(value) is not None:
         return ""
-    return (
-        "Numbers are float64, which lack some integers from 2 ** 53 on. If it "
-        f"identifies rows: data.id={name}; if they are categories: "
-        f"data.columns.{name}=category."
+    rows = "" if is_label else f"If it identifies rows: data.id={name}; if"
+    hint = (
+        "Numbers are float64, which lack some integers from 2 ** 53 on. "
+        f"{rows or 'If'} they are categories: data.columns.{name}=category."
     )
+    if isinstance(value, str) and len(text) < _LONGEST:
+        hint += f" If the last digits do not matter, write them as {text}.0."
+    return hint
 
 
 def _shown(value: Any) -> str:

@@ -45,6 +45,9 @@ SETTINGS = {
     "latin_1": (["t.csv"], {}),
     "infinite": (["t.csv"], {}),
     "integers_past_float64": (["t.csv"], {}),
+    "wide_integers": (["t.csv"], {"split": {"by": "hash"}}),
+    "wide_integer_labels": (["t.csv"], {"split": {"by": "hash"}}),
+    "labels_without_values": (["t.csv"], {}),
     "cells_of_other_kinds": (
         ["t.csv"],
         {
@@ -106,6 +109,11 @@ def files_of(case, folder):
         "latin_1": HEADER + GOOD,
         "infinite": HEADER + GOOD.replace("\n5,", "\ninf,"),
         "integers_past_float64": HEADER + GOOD.replace("\n25,", "\n9007199254740993,"),
+        "wide_integers": HEADER
+        + "".join(f"{2**63 + 1 + 2 * r},a,{r % 2}\n" for r in range(15)),
+        "wide_integer_labels": HEADER
+        + "".join(f"{r},a,{2**63 + 1 + r % 2}\n" for r in range(12)),
+        "labels_without_values": HEADER + "".join(f"{r},a,\n" for r in range(20)),
         "fractional_label": "n,c,y,split\n" + splits.replace("39,b,1", "39,b,1.5"),
     }
     if case == "cells_of_other_kinds":
@@ -192,3 +200,13 @@ def test_many_bad_cells_are_counted(tmp_path):
     lines = str(raised.value).splitlines()
     assert len(lines) == 11
     assert lines[-1] == "column n: 15 further cells like these."
+
+
+def test_wide_integers_that_are_declared_are_taken(tmp_path):
+    path = tmp_path / "t.csv"
+    rows = (f"{2**63 + 1 + row % 3},{row},{row % 2}\n" for row in range(60))
+    path.write_text("key,n,y\n" + "".join(rows))
+    columns = {"key": {"name": "category", "oov_buckets": 0}}
+    config = TableConfig(files=[str(path)], labels=["y"], columns=columns)
+    fitted = build_data(config).columns.columns["key"]
+    assert sorted(fitted.vocabulary) == [str(2**63 + 1 + row) for row in range(3)]
