@@ -13,6 +13,15 @@ from specflow.sweep.pool.ray_worker import _Host
 from specflow.sweep.pool.sweep_messages import SweepMessages
 
 
+@pytest.fixture
+def interrupts():
+    """Ctrl-C raises, also where tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_the_answer_to_a_trial_that_a_signal_ended_is_no_answer_to_the_next():
     """The second of two signals ends a trial at once, while it awaits an answer."""
     link, sweep = map(MessageLink, socket.socketpair())
