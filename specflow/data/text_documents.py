@@ -1,6 +1,5 @@
 """Documents of text in files: a file each, or a line of JSON each."""
 
-import codecs
 import dataclasses
 import json
 import mmap
@@ -9,7 +8,7 @@ from pathlib import Path
 
 from specflow.data.table.table_files import matching_files
 from specflow.diagnostics.errors import DataError, Diagnostic
-from specflow.runtime.text_encoding import without_mark
+from specflow.runtime.text_encoding import other_encoding, without_mark
 
 __all__ = ["Document", "read_documents"]
 
@@ -88,36 +87,20 @@ def _content(name: str, path: Path) -> bytes | memoryview:
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
         raise DataError(Diagnostic(name, problem, code="data-file")) from error
-    try:
-        start = 4 - len(without_mark(bytes(whole[:4]).ljust(4)))
-    except UnicodeError as error:
-        raise DataError(
-            Diagnostic(name, str(error), hint=_how_to_convert(name), code="data-file")
-        ) from None
-    if (place := _first_bad_byte(whole)) is not None:
+    places = range(0, len(whole), _BLOCK)
+    other = other_encoding(bytes(whole[place : place + _BLOCK]) for place in places)
+    if other is not None:
         raise DataError(
             Diagnostic(
-                name,
-                f"byte {place:,} is 0x{whole[place]:02x}, which is not UTF-8",
+                name if other.line is None else f"{name}:{other.line}",
+                other.problem,
                 expected="text in UTF-8",
-                hint=_how_to_convert(name),
+                hint=other.hint(name),
                 code="data-file",
             )
         )
+    start = 4 - len(without_mark(bytes(whole[:4]).ljust(4)))
     return whole[start:]
-
-
-def _first_bad_byte(content: bytes | memoryview) -> int | None:
-    """The place of the first byte that is not UTF-8, checked block by block."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    for start in range(0, max(len(content), 1), _BLOCK):
-        pending = len(decoder.getstate()[0])
-        block = bytes(content[start : start + _BLOCK])
-        try:
-            decoder.decode(block, final=start + _BLOCK >= len(content))
-        except UnicodeDecodeError as error:
-            return start - pending + error.start
-    return None
 
 
 def _of_lines(
@@ -160,7 +143,3 @@ def _first_ones(diagnostics: list[Diagnostic], key: str) -> list[Diagnostic]:
         return diagnostics
     more = Diagnostic(key, f"{left:,} more files or lines are wrong", code="data-file")
     return [*diagnostics[:_SHOWN], more]
-
-
-def _how_to_convert(name: str) -> str:
-    return f"Convert it: iconv -f ENCODING -t UTF-8 {name}."

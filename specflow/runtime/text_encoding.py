@@ -1,14 +1,22 @@
 """Decodes users' text files: UTF-8, with or without a byte order mark."""
 
 import codecs
+import dataclasses
+import itertools
+import shlex
+from collections.abc import Iterable
+from pathlib import PurePath
 
-__all__ = ["decoded", "without_mark"]
+__all__ = ["OtherEncoding", "conversion", "decoded", "other_encoding", "without_mark"]
 
 _OTHERS = {
     "UTF-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
     # The marks of UTF-32 begin as those of UTF-16 do.
     "UTF-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
 }
+
+_SHOWN = 20
+"""Characters before a byte that is not UTF-8, which show where it is."""
 
 
 def without_mark(content: bytes) -> bytes:
@@ -42,3 +50,80 @@ def decoded(content: bytes) -> str:
         return content.decode("utf-8")
     except UnicodeDecodeError:
         raise UnicodeError("is not UTF-8 text") from None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OtherEncoding:
+    """What shows that a file is not in UTF-8."""
+
+    line: int | None
+    """Line of the first byte that is not UTF-8; None: a mark at the beginning."""
+    problem: str
+    encoding: str | None
+    """What the mark says; None: unknown."""
+
+    def hint(self, file: str) -> str:
+        """The command that converts a file."""
+        if self.encoding is not None:
+            return f"Convert it: {conversion(file, self.encoding)}."
+        command = conversion(file, "WINDOWS-1252")
+        return f"If it is Windows-1252 or Latin-1, convert it: {command}."
+
+
+def conversion(file: str, encoding: str) -> str:
+    """The command that writes a file in UTF-8, beside it.
+
+    >>> conversion("data/a b.csv", "UTF-16")
+    "iconv -f UTF-16 -t UTF-8 'data/a b.csv' > 'data/a b.utf8.csv'"
+    """
+    path = PurePath(file)
+    new = path.with_name(f"{path.stem}.utf8{path.suffix}")
+    return f"iconv -f {encoding} -t UTF-8 {shlex.quote(file)} > {shlex.quote(str(new))}"
+
+
+def other_encoding(blocks: Iterable[bytes]) -> OtherEncoding | None:
+    r"""Finds what shows that a file is not in UTF-8; None: it is.
+
+    Args:
+        blocks: its content, in order; the first one has at least 4 bytes if it has.
+
+    >>> other_encoding([b"a,b\n1,caf", b"\xe9\n"]).problem
+    "byte 6 of the line is 0xe9 (after '1,caf'), which is not UTF-8"
+    >>> other_encoding(["\u00e9".encode()[:1], "\u00e9".encode()[1:]]) is None
+    True
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    line, of_line, tail = 1, 0, b""
+    for number, block in enumerate(itertools.chain(blocks, (b"",))):
+        if number == 0:
+            try:
+                without_mark(block)
+            except UnicodeError as error:
+                encoding = str(error).split()[3].rstrip(",")
+                return OtherEncoding(None, str(error), encoding)
+        pending = len(decoder.getstate()[0])
+        try:
+            decoder.decode(block, final=not block)
+        except UnicodeDecodeError as error:
+            bad = error.start - pending
+            before = (tail + block)[: len(tail) + bad]
+            breaks = block.count(b"\n", 0, max(bad, 0))
+            if breaks:
+                of_line = -block.rfind(b"\n", 0, bad) - 1
+            return OtherEncoding(
+                line + breaks,
+                f"byte {of_line + bad + 1:,} of the line is 0x"
+                f"{error.object[error.start]:02x}{_after(before)}, which is not UTF-8",
+                None,
+            )
+        line += block.count(b"\n")
+        last = block.rfind(b"\n")
+        of_line = len(block) - last - 1 if last >= 0 else of_line + len(block)
+        tail = (tail + block[-4 * _SHOWN :])[-4 * _SHOWN :]
+    return None
+
+
+def _after(before: bytes) -> str:
+    """Description of the end of the line so far."""
+    text = before[-4 * _SHOWN :].decode("utf-8", "ignore").rpartition("\n")[2]
+    return f" (after {text[-_SHOWN:]!r})" if text else ""

@@ -86,8 +86,9 @@ def test_a_large_file_stays_on_disk_and_is_checked_to_its_last_byte(folder):
     assert bytes(tokens["tokens"][0].astype(np.uint8)) == last
     with (folder / "large.txt").open("ab") as file:
         file.write(b"\xc3")
-    place = f"{(3 << 20) + 2:,}"
-    with pytest.raises(DataError, match=rf"large\.txt: byte {place} is 0xc3, which"):
+    place = f"{(3 << 20) + 3:,}"
+    shown = rf"large\.txt:1: byte {place} of the line is 0xc3 \(after '{'é' * 19}x'\)"
+    with pytest.raises(DataError, match=shown):
         _documents(["large.txt"])
 
 
@@ -102,10 +103,11 @@ def test_all_that_is_wrong_in_files_is_named_with_its_byte_or_line(folder):
     needed = f"Expected an object with the text in 'text'. {hint}"
     assert [str(each) for each in caught.value.diagnostics] == [
         "data.files: no file matches 'none/*.txt'.",
-        "latin.txt: byte 2 is 0xef, which is not UTF-8. Expected text in UTF-8. "
-        "Convert it: iconv -f ENCODING -t UTF-8 latin.txt.",
-        "wide.txt: is text in UTF-16, not in UTF-8. "
-        "Convert it: iconv -f ENCODING -t UTF-8 wide.txt.",
+        "latin.txt:1: byte 3 of the line is 0xef (after 'na'), which is not UTF-8. "
+        "Expected text in UTF-8. If it is Windows-1252 or Latin-1, convert it: "
+        "iconv -f WINDOWS-1252 -t UTF-8 latin.txt > latin.utf8.txt.",
+        "wide.txt: is text in UTF-16, not in UTF-8. Expected text in UTF-8. "
+        "Convert it: iconv -f UTF-16 -t UTF-8 wide.txt > wide.utf8.txt.",
         f"c.jsonl:1: text is int. {needed}",
         f"c.jsonl:2: is list, and no object. {needed}",
         f"c.jsonl:3: has no 'text', but body. {needed}",

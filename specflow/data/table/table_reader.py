@@ -19,6 +19,8 @@ from specflow.data.table.text_rows import (
     csv_options,
     json_rows,
     misfit_rows,
+    with_nul,
+    without_text,
 )
 from specflow.diagnostics.errors import DataError, Diagnostic, did_you_mean, nearest
 
@@ -200,9 +202,12 @@ class _Delimited:
         try:
             with retried_text(file.name, file.path, newline="") as stream:
                 rows = csv.reader(stream, delimiter=self._delimiter)
-                return next((row for row in rows if row), [])
+                names = next((row for row in rows if row), [])
         except (UnicodeDecodeError, csv.Error) as error:
-            raise unreadable(file, f"cannot be read: {error}") from error
+            raise without_text(file, error) from error
+        if any("\0" in name for name in names):
+            raise with_nul(file, rows.line_num)
+        return names
 
     def rows(self, file: TableFile, names: Sequence[str]) -> FileRows:
         """Reads columns as texts."""
@@ -223,7 +228,9 @@ class _Delimited:
                     read_options=arrow_csv.ReadOptions(use_threads=threads),
                     **csv_options(self._delimiter, names, misfit),
                 )
-                return table, counted.lines
+            if counted.nul is not None:
+                raise with_nul(file, counted.nul)
+            return table, counted.lines
 
         table, lines = None, 0
         if file.path.stat().st_size >= _FOR_THREADS:
@@ -234,7 +241,7 @@ class _Delimited:
             if table is None:
                 table, lines = read(note, threads=False)
         except pa.ArrowInvalid as error:
-            raise unreadable(file, f"cannot be read: {error}") from error
+            raise without_text(file, error) from error
         count = table.num_rows + len(misfits)
         aligned = lines == count + 1
         if misfits:

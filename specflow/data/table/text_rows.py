@@ -1,30 +1,44 @@
 """Rows of text files: how pyarrow reads cells as texts, and lines of JSON."""
 
+import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from specflow.data.table.read_retries import retried_text
+from specflow.data.table.read_retries import RetriedFile, retried_text
 from specflow.data.table.table_files import TableFile, unreadable
 from specflow.diagnostics.errors import DataError, Diagnostic
+from specflow.runtime.text_encoding import conversion, other_encoding
 
-__all__ = ["CountedLines", "csv_options", "json_rows", "misfit_rows"]
+__all__ = [
+    "CountedLines",
+    "csv_options",
+    "json_rows",
+    "misfit_rows",
+    "with_nul",
+    "without_text",
+]
 
+_BLOCK = 1 << 20
 _SHOWN = 10
 """Number of unreadable rows of a file that are shown."""
 
 
 class CountedLines:
-    """A binary file that counts the lines that are read."""
+    """A binary file that counts the lines that are read, and finds a NUL."""
 
     def __init__(self, stream: Any):
         self._stream = stream
         self.breaks, self._last = 0, b"\n"
         self.closed = False
+        self.nul: int | None = None
+        """Line of the first NUL that was read."""
 
     def read(self, size: int = -1) -> bytes:
         """Reads bytes."""
         content = self._stream.read(size)
+        if self.nul is None and (place := content.find(0)) >= 0:
+            self.nul = self.breaks + content.count(b"\n", 0, place) + 1
         self.breaks += content.count(b"\n")
         self._last = content[-1:] or self._last
         return content
@@ -104,6 +118,42 @@ def misfit_rows(
     return diagnostics
 
 
+def with_nul(file: TableFile, line: int) -> DataError:
+    """An error of a file of texts that has a NUL character in a line."""
+    return DataError(
+        Diagnostic(
+            f"{file.name}:{line}",
+            "has a NUL character",
+            expected="text without it",
+            hint="Text in UTF-16 has many, and is converted by "
+            f"{conversion(file.name, 'UTF-16LE')}. A damaged line is to be corrected.",
+            code="data-file",
+        )
+    )
+
+
+def without_text(file: TableFile, error: Exception) -> DataError:
+    """An error of a file that cannot be read as text, with the line if it is not UTF-8.
+
+    Args:
+        file: the file.
+        error: what the reader says.
+    """
+    with io.BufferedReader(RetriedFile(file.name, file.path)) as stream:
+        other = other_encoding(iter(lambda: stream.read(_BLOCK), b""))
+    if other is None:
+        return unreadable(file, f"cannot be read: {error}")
+    return DataError(
+        Diagnostic(
+            file.name if other.line is None else f"{file.name}:{other.line}",
+            other.problem,
+            expected="text in UTF-8",
+            hint=other.hint(file.name),
+            code="data-file",
+        )
+    )
+
+
 def json_rows(file: TableFile) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields the line and the object of each row of a JSON lines file.
 
@@ -133,6 +183,6 @@ def json_rows(file: TableFile) -> Iterator[tuple[int, dict[str, Any]]]:
                 if len(bad) == _SHOWN:
                     break
     except UnicodeDecodeError as error:
-        raise unreadable(file, f"cannot be read: {error}") from error
+        raise without_text(file, error) from error
     if bad:
         raise DataError(*bad)

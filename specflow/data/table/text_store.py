@@ -25,6 +25,8 @@ from specflow.data.table.text_rows import (
     csv_options,
     json_rows,
     misfit_rows,
+    with_nul,
+    without_text,
 )
 from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.runtime.user_cache import user_cache
@@ -159,7 +161,9 @@ def _csv_batches(
                     sizes.append(batch.num_rows)
                     yield batch
         except pa.ArrowInvalid as error:
-            raise unreadable(file, f"cannot be read: {error}") from error
+            raise without_text(file, error) from error
+        if counted.nul is not None:
+            raise with_nul(file, counted.nul)
         rows = sum(sizes) + len(misfits)
         aligned = counted.lines == rows + 1
     if misfits:

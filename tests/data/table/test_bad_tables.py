@@ -43,6 +43,12 @@ SETTINGS = {
     "objects": (["t.parquet"], {}),
     "json_lines": (["t.jsonl"], {}),
     "latin_1": (["t.csv"], {}),
+    "latin_1_in_json": (["t.jsonl"], {}),
+    "utf_16": (["t.csv"], {}),
+    "nul": (["t.csv"], {}),
+    "nul_in_header": (["t.csv"], {}),
+    "streamed_latin_1": (["t.csv"], {"shuffle": "blocks"}),
+    "streamed_nul": (["t.csv"], {"shuffle": "blocks"}),
     "infinite": (["t.csv"], {}),
     "integers_past_float64": (["t.csv"], {}),
     "wide_integers": (["t.csv"], {"split": {"by": "hash"}}),
@@ -138,8 +144,17 @@ def files_of(case, folder):
     if case == "unseen_class":
         text = texts[case].replace(",0,", ",no,").replace(",1,", ",yes,")
         (folder / "t.csv").write_text(text)
-    if case == "latin_1":
-        (folder / "t.csv").write_bytes((HEADER + "1,caf\xe9,0\n").encode("latin-1"))
+    if case in ("latin_1", "streamed_latin_1"):
+        content = HEADER + GOOD + "1,caf\xe9,0\n" + GOOD
+        (folder / "t.csv").write_bytes(content.encode("latin-1"))
+    if case == "latin_1_in_json":
+        rows = '{"c": "a", "y": 0}\n{"c": "caf\xe9", "y": 1}\n'
+        (folder / "t.jsonl").write_bytes(rows.encode("latin-1"))
+    if case in ("utf_16", "nul_in_header"):
+        encoding = "utf-16" if case == "utf_16" else "utf-16-le"
+        (folder / "t.csv").write_bytes((HEADER + GOOD).encode(encoding))
+    if case in ("nul", "streamed_nul"):
+        (folder / "t.csv").write_text(HEADER + GOOD.replace("\n7,b", "\n7,b\0"))
     if case == "empty":
         (folder / "t.xlsx").write_text("x")
     if case == "other_columns":
