@@ -1,5 +1,6 @@
 """Digests of the pictures that a column of paths names."""
 
+import collections
 import dataclasses
 import functools
 import hashlib
@@ -30,6 +31,8 @@ __all__ = [
 
 _FOLDER = "folder "
 """Beginning of the key of the pictures of a folder of classes, before its name."""
+_SHOWN = 3
+"""Number of places of pictures that are gone which one message names."""
 
 
 class Pictures:
@@ -153,6 +156,7 @@ def named_pictures(
     for diagnostic in diagnostics:
         key = f"{_FOLDER}{diagnostic.where}"
         names: list[str] = []
+        lost = ""
         if key in recorded and key in now:
             before, after = recorded[key], now[key].digests
             known = {before.mark(number) for number in range(len(before))}
@@ -161,11 +165,63 @@ def named_pictures(
                 for number, name in enumerate(now[key].files)
                 if after.mark(number) not in known
             ] or _differing(before, after, now[key])
+            lost = _lost(before, after, now[key], len(names))
+        if lost:
+            yield dataclasses.replace(diagnostic, problem=lost)
         for name in names:
             problem = "is new, or has changed since the run was trained"
             yield dataclasses.replace(diagnostic, where=name, problem=problem, hint="")
-        if not names:  # Pictures were deleted or moved.
+        if not names and not lost:  # Pictures were renamed.
             yield diagnostic
+
+
+def _lost(
+    before: PictureDigests, after: PictureDigests, now: Pictures, new: int
+) -> str:
+    """Says how many pictures are gone, and between which others they were.
+
+    A run keeps no names of pictures.
+
+    Args:
+        before: digests of the run.
+        after: digests of now.
+        now: the pictures.
+        new: number of those that are new or have changed.
+
+    Returns:
+        Empty: none is known to be gone.
+    """
+    left = [after.mark(number) for number in range(len(after))]
+    gone = collections.Counter(before.mark(number) for number in range(len(before)))
+    gone.subtract(left)
+    count = sum(each for each in gone.values() if each > 0) - new
+    if count <= 0:
+        return ""
+    noun = "picture" if count == 1 else "pictures"
+    lacks = f"lacks {count:,} {noun} that the run was trained on"
+    places: collections.Counter[int] = collections.Counter()
+    at = 0
+    for number in range(len(before)):
+        if at < len(left) and before.mark(number) == left[at]:
+            at += 1
+        else:
+            places[at] += 1
+    if at < len(left):
+        return lacks  # Others are new, or at other places.
+    names = list(now.files)
+    shown = [_gap(each, place, names) for place, each in places.items()]
+    if len(shown) > _SHOWN:
+        shown[_SHOWN:] = [f"others at {len(shown) - _SHOWN:,} more"]
+    return f"{lacks}: {', '.join(shown)}"
+
+
+def _gap(count: int, place: int, names: Sequence[str]) -> str:
+    """Describes the place of pictures that are gone, before a number of a picture."""
+    if place == 0:
+        return f"{count:,} before {names[0]}"
+    if place == len(names):
+        return f"{count:,} after {names[-1]}"
+    return f"{count:,} between {names[place - 1]} and {names[place]}"
 
 
 def _differing(

@@ -43,8 +43,50 @@ def test_images_that_have_changed_are_named(tmp_path, monkeypatch):
     second.write_bytes(third.read_bytes())
     changes = known.changes(build_data(config).files)
     assert [each.where for each in changes] == [names[1]]
-    # An image that is gone has no name.
+    # One is gone beside a copy of another one.
     last.unlink()
     second.write_bytes(third.read_bytes())
-    changes = known.changes(build_data(config).files)
-    assert [each.where for each in changes] == ["photos"]
+    (change,) = known.changes(build_data(config).files)
+    problem = "lacks 2 pictures that the run was trained on"
+    assert (change.where, change.problem) == ("photos", problem)
+
+
+def test_images_that_are_gone_are_counted_and_placed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path / "photos", each=6)
+    config = ImagesConfig(root="photos")
+    data = build_data(config)
+    run = RunDirectory(tmp_path / "run")
+    run.path.mkdir()
+    write_files(run, data)
+
+    def changes():
+        with pytest.raises(DataError) as caught:
+            build_data(config, columns=data.columns, same_files=True)
+        error = naming_pictures(run, caught.value)
+        assert error is not None
+        assert [bool(each.hint) for each in error.diagnostics][:2] in (
+            [True],
+            [True, 0],
+        )
+        return [f"{each.where} {each.problem}" for each in error.diagnostics]
+
+    lost = "photos lacks {} that the run was trained on"
+    (tmp_path / "photos/cat/03.png").unlink()
+    one = "1 between photos/cat/02.png and photos/cat/04.png"
+    assert changes() == [f"{lost.format('1 picture')}: {one}"]
+    for name in ("cat/00", "cat/01", "dog/05", "dog/02"):
+        (tmp_path / f"photos/{name}.png").unlink()
+    places = (
+        f"2 before photos/cat/02.png, {one}, "
+        "1 between photos/dog/01.png and photos/dog/03.png, "
+        "others at 1 more"
+    )
+    assert changes() == [f"{lost.format('5 pictures')}: {places}"]
+    # Beside another one that has changed.
+    other = tmp_path / "photos/dog/00.png"
+    other.write_bytes(other.read_bytes() + b" ")
+    assert changes() == [
+        lost.format("5 pictures"),
+        "photos/dog/00.png is new, or has changed since the run was trained",
+    ]
