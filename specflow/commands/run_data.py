@@ -134,12 +134,19 @@ def data_of_run(
             )
         ):
             return _refitted(build_data(config.data, needs_labels=needs_labels), stored)
-    return build_data(
-        _with_tokenizer(config.data, composed.run or ""),
-        needs_labels=needs_labels,
-        needs_train=needs_train,
-        columns=stored,
-    )
+    try:
+        return build_data(
+            _with_tokenizer(config.data, composed.run or ""),
+            needs_labels=needs_labels,
+            needs_train=needs_train,
+            columns=stored,
+        )
+    except DataError as error:
+        if stored is not None:
+            run = existing_run(composed.run or "")
+            if named := naming_pictures(run, error):
+                raise named from error
+        raise
 
 
 def _with_tokenizer(config: Any, run: str, part: str | None = None) -> Any:

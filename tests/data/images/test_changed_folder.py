@@ -1,12 +1,17 @@
 """A run whose folder of images has changed names the images."""
 
+import dataclasses
+import json
+
 import pytest
 
+from specflow.commands.run_data import data_of_run
+from specflow.compose import compose
 from specflow.config.sections.images import ImagesConfig
 from specflow.data import DataFiles, build_data
 from specflow.diagnostics.errors import DataError
 from specflow.estimator.data_lock import naming_pictures, write_files
-from specflow.output import RunDirectory
+from specflow.output import RunDirectory, write_text
 from tests.data.images.image_files import write_folder
 
 
@@ -90,3 +95,19 @@ def test_images_that_are_gone_are_counted_and_placed(tmp_path, monkeypatch):
         lost.format("5 pictures"),
         "photos/dog/00.png is new, or has changed since the run was trained",
     ]
+
+
+def test_the_data_of_a_run_names_pictures_that_have_changed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path / "photos", each=6)
+    composed = compose(["experiment=images", "data.root=photos"])
+    data = build_data(composed.config.data)
+    run = RunDirectory(tmp_path / "run")
+    run.path.mkdir()
+    write_text(run.config, composed.yaml())
+    write_text(run.columns, json.dumps(data.columns.to_json()))
+    write_files(run, data)
+    (tmp_path / "photos/cat/03.png").write_bytes(b"x")
+    with pytest.raises(DataError) as caught:
+        data_of_run(dataclasses.replace(composed, run="run"))
+    assert [each.where for each in caught.value.diagnostics] == ["photos/cat/03.png"]
