@@ -18,6 +18,7 @@ from specflow.diagnostics.errors import Diagnostic
 
 __all__ = [
     "MOST_CATEGORIES",
+    "WITHOUT_LABELS",
     "counted_texts",
     "inferred_feature_kind",
     "inferred_kind",
@@ -29,6 +30,8 @@ Rows = npt.NDArray[np.int64]
 
 MOST_CATEGORIES = 1_000
 """Largest number of distinct values of a column that is a category undeclared."""
+WITHOUT_LABELS = "Fill it in, or name another column: data.labels=COLUMN."
+"""Advice for a column of labels that is of no use: it cannot be left out."""
 _FEW = 100
 """Number of cells that show that a column of texts has no dates."""
 _MOSTLY = 0.9
@@ -278,7 +281,7 @@ def _is_number(text: str) -> bool:
 def _leave_out(name: str, is_label: bool) -> str:
     """Advice for a column that is of no use."""
     if is_label:
-        return "Fill it in, or name another column: data.labels=COLUMN."
+        return WITHOUT_LABELS
     return f"Leave it out: data.columns.{name}=ignore."
 
 

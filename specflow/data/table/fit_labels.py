@@ -13,7 +13,7 @@ from specflow.config.sections.table_columns import (
     CategoryColumnConfig,
     NumberColumnConfig,
 )
-from specflow.data.table.column_kinds import counted_texts
+from specflow.data.table.column_kinds import WITHOUT_LABELS, counted_texts
 from specflow.data.table.number_scans import training_chunks, training_numbers
 from specflow.data.table.rows_among import rows_among
 from specflow.data.table.shared_passes import Fit, RowsPass
@@ -173,7 +173,7 @@ def _classes(
                 f"column {name}",
                 f"has {len(counts)} class in {rows:,} training rows: {found}",
                 expected="two classes or more, as labels",
-                hint=hint,
+                hint=hint if counts else WITHOUT_LABELS,
                 code="table-kind",
             )
         ]
@@ -219,6 +219,7 @@ def _empty(name: str, what: str, rows: Rows) -> Diagnostic:
         f"column {name}",
         f"has no {what} in {len(rows):,} training rows",
         expected="labels in the training rows",
+        hint=WITHOUT_LABELS,
         code="table-kind",
     )
 

@@ -92,6 +92,8 @@ def _signed(plain):
 
 BAD = {
     "label_of_one_class": (["a"] * 20, {}),
+    "labels_of_no_class": ([""] * 20, {"columns": {"y": "category"}}),
+    "labels_of_no_number": ([""] * 20, {"columns": {"y": "number"}}),
     "label_missing": (["1.5", "2.5", ""] * 9, {}),
     "label_negative_for_log": (
         [f"{row - 3.5}" for row in range(30)],
