@@ -46,6 +46,7 @@ from specflow.data.table.shared_passes import Fit, RowsPass, fitted_together
 from specflow.data.table.table_cells import TableCells
 from specflow.diagnostics.errors import Diagnostic
 from specflow.runtime.filesystem import expanded
+from specflow.runtime.text_encoding import other_encoding
 
 __all__ = ["FeatureFits"]
 
@@ -354,11 +355,16 @@ def _vocabulary_of_file(
     """Categories of the lines of a file."""
     key = f"data.columns.{name}.vocabulary_file"
     path = expanded(declared.vocabulary_file, key)
-    problem = ""
+    problem = hint = ""
     lines: list[str] = []
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        content = path.read_bytes()
+        if (other := other_encoding([content])) is None:
+            lines = content.decode("utf-8-sig").splitlines()
+        else:
+            place = path if other.line is None else f"{path}:{other.line}"
+            problem, hint = f"{place}: {other.problem}", other.hint(str(path))
+    except OSError as error:
         problem = f"{path} cannot be read: {error}"
     words = [line for line in lines if line][: declared.max_size]
     if not problem and not words:
@@ -369,6 +375,6 @@ def _vocabulary_of_file(
     if problem:
         expected = "a text file with a different category on each line"
         diagnostics.append(
-            Diagnostic(key, problem, expected=expected, code="table-kind")
+            Diagnostic(key, problem, expected=expected, hint=hint, code="table-kind")
         )
     return words

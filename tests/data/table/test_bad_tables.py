@@ -44,6 +44,10 @@ SETTINGS = {
     "json_lines": (["t.jsonl"], {}),
     "latin_1": (["t.csv"], {}),
     "latin_1_in_json": (["t.jsonl"], {}),
+    "latin_1_vocabulary": (
+        ["t.csv"],
+        {"columns": {"c": {"name": "category", "vocabulary_file": "words.txt"}}},
+    ),
     "utf_16": (["t.csv"], {}),
     "nul": (["t.csv"], {}),
     "nul_in_header": (["t.csv"], {}),
@@ -150,6 +154,9 @@ def files_of(case, folder):
     if case == "latin_1_in_json":
         rows = '{"c": "a", "y": 0}\n{"c": "caf\xe9", "y": 1}\n'
         (folder / "t.jsonl").write_bytes(rows.encode("latin-1"))
+    if case == "latin_1_vocabulary":
+        (folder / "t.csv").write_text(HEADER + GOOD)
+        (folder / "words.txt").write_bytes("a\nb\ncaf\xe9\n".encode("latin-1"))
     if case in ("utf_16", "nul_in_header"):
         encoding = "utf-16" if case == "utf_16" else "utf-16-le"
         (folder / "t.csv").write_bytes((HEADER + GOOD).encode(encoding))
