@@ -210,6 +210,7 @@ class _Worker:
         self, trial: Mapping[str, Any], *, is_ahead: bool = False
     ) -> "DeviceLoops[dict[str, Any]]":
         from specflow.compose import compose
+        from specflow.compose.check.locate import placing_errors
 
         judged: dict[str, str] = {}
         try:
@@ -230,8 +231,6 @@ class _Worker:
                     "decline": "JAX already runs with other devices in this process"
                 }
             self._devices = devices
-            from specflow.compose.check.locate import placing_errors
-
             with placing_errors(composed):
                 result = yield from self._train(trial["number"], composed, is_ahead)
         except BaseException as error:

@@ -3,6 +3,7 @@
 import functools
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -89,12 +90,8 @@ def data_to_train(composed: "Composed", shared: "SharedParts | None" = None) -> 
     elif config.data.refit:
         data = _refitted(build(config.data), stored)
     else:
-        try:
+        with naming_pictures(run):
             data = build_data(config.data, columns=stored, same_files=True)
-        except DataError as error:
-            if named := naming_pictures(run, error):
-                raise named from error
-            raise
         check = functools.partial(_check_files, composed, run, data, stored)
         collectives.on_process_zero(check) if starts_first else check()
     if not starts_first:
@@ -134,19 +131,16 @@ def data_of_run(
             )
         ):
             return _refitted(build_data(config.data, needs_labels=needs_labels), stored)
-    try:
+    naming = nullcontext()
+    if stored is not None:
+        naming = naming_pictures(existing_run(composed.run or ""))
+    with naming:
         return build_data(
             _with_tokenizer(config.data, composed.run or ""),
             needs_labels=needs_labels,
             needs_train=needs_train,
             columns=stored,
         )
-    except DataError as error:
-        if stored is not None:
-            run = existing_run(composed.run or "")
-            if named := naming_pictures(run, error):
-                raise named from error
-        raise
 
 
 def _with_tokenizer(config: Any, run: str, part: str | None = None) -> Any:

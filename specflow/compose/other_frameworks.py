@@ -229,7 +229,7 @@ _TABLE = {
         *("load_checkpoint",),
     ),
     Counterpart(about="Arguments of a _target_ are keys beside it."): (
-        *("init_args", "kwargs", "_args_", "_kwargs_"),
+        *("init_args", "kwargs", "_kwargs_"),
     ),
     Counterpart("spec.eval_metrics", _METRICS): ("metrics", "eval_metric"),
     Counterpart("spec.loss", _LOSS): (

@@ -1,7 +1,8 @@
 """The files of a run's data, which a run that is resumed must find unchanged."""
 
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from specflow.columns import FittedColumns
@@ -62,16 +63,26 @@ def check_files(
         print(line(diagnostic, kind="warning"), file=sys.stderr)
 
 
-def naming_pictures(run: RunDirectory, error: DataError) -> DataError | None:
-    """The error of changed files with pictures in place of a folder of them.
+@contextmanager
+def naming_pictures(run: RunDirectory) -> Iterator[None]:
+    """Names pictures in place of their folder, in an error of files that have changed.
 
     Args:
         run: has the digests of the pictures.
-        error: names folders and files.
 
-    Returns:
-        None: no folder of pictures is among them.
+    Raises:
+        DataError: of the block, or in place of it.
     """
+    try:
+        yield
+    except DataError as error:
+        if named := _named(run, error):
+            raise named from error
+        raise
+
+
+def _named(run: RunDirectory, error: DataError) -> DataError | None:
+    """The error of changed pictures; None: no folder of them has changed."""
     if not run.files.is_file():
         return None
     plain = RunDirectory.load_json(run.files)

@@ -1,11 +1,12 @@
 """Builds a metric_fn from the declared metrics of an experiment."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, TypeAlias
 
-from specflow.config.base import Component, Config, Target
+from specflow.config.base import ARGS, Component, Config, Target
 from specflow.config.key_path import key_paths
 from specflow.diagnostics.errors import DataError
 from specflow.metrics import curves
@@ -107,6 +108,7 @@ def _call(config: Config) -> _Call:
         function, arguments = config.callable, config.built_arguments()
         if isinstance(function, type):
             function = getattr(function, "from_batch", function)
+        function = functools.partial(function, *arguments.pop(ARGS, ()))
     else:
         arguments = {name: getattr(config, name) for name in type(config).model_fields}
         name = arguments.pop("name")

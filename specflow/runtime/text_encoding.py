@@ -31,10 +31,19 @@ def without_mark(content: bytes) -> bytes:
     Traceback (most recent call last):
     UnicodeError: is text in UTF-16, not in UTF-8
     """
-    for name, marks in _OTHERS.items():
-        if content.startswith(marks):
-            raise UnicodeError(f"is text in {name}, not in UTF-8")
+    if encoding := _marked(content):
+        raise UnicodeError(_of_encoding(encoding))
     return content.removeprefix(codecs.BOM_UTF8)
+
+
+def _marked(content: bytes) -> str | None:
+    """The other encoding whose mark a content begins with."""
+    found = (name for name, marks in _OTHERS.items() if content.startswith(marks))
+    return next(found, None)
+
+
+def _of_encoding(encoding: str) -> str:
+    return f"is text in {encoding}, not in UTF-8"
 
 
 def decoded(content: bytes) -> str:
@@ -95,12 +104,8 @@ def other_encoding(blocks: Iterable[bytes]) -> OtherEncoding | None:
     decoder = codecs.getincrementaldecoder("utf-8")()
     line, of_line, tail = 1, 0, b""
     for number, block in enumerate(itertools.chain(blocks, (b"",))):
-        if number == 0:
-            try:
-                without_mark(block)
-            except UnicodeError as error:
-                encoding = str(error).split()[3].rstrip(",")
-                return OtherEncoding(None, str(error), encoding)
+        if number == 0 and (encoding := _marked(block)):
+            return OtherEncoding(None, _of_encoding(encoding), encoding)
         pending = len(decoder.getstate()[0])
         try:
             decoder.decode(block, final=not block)

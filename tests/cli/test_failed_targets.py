@@ -41,6 +41,22 @@ ROWS = {
 }
 
 
+def test_the_same_callable_in_two_sections_is_named_with_both(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    loss = (
+        "{_target_: optax.losses.squared_error, predictions: outputs, targets: labels}"
+    )
+    both = f"spec.loss={{x: {loss}, y: {loss}}}"
+    assert main(["train", "experiment=digits_mlp", both]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error[target-failed] spec.loss.x or spec.loss.y: optax.losses.squared_error "
+        "failed: ValueError: Shape mismatch: got (128, 10) and (128,). Expected "
+        "arguments that it can use."
+    )
+
+
 @pytest.mark.parametrize(("override", "expected"), ROWS.items())
 def test_one_message_names_the_target_and_its_arguments(
     tmp_path, monkeypatch, capsys, override, expected

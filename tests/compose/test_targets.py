@@ -13,6 +13,7 @@ from specflow.compose.check.targets import resolve, resolve_targets
 from specflow.compose.provenance import Origins
 from specflow.config.base import Target
 from specflow.diagnostics.errors import ConfigError, Diagnostic
+from specflow.metrics.declared_metrics import build_metric_fn
 from specflow.optimizer.build_optimizer import build_optimizer
 
 OWN = """
@@ -27,6 +28,8 @@ class Net:
 def loss(*, labels, logits, scale=1.0): ...
 
 def anything(**settings): ...
+
+def scaled(by, labels): return by * labels.sum()
 
 half = partial(loss, scale=0.5)
 _private = loss
@@ -328,3 +331,11 @@ def test_a_key_path_of_a_target_that_names_nothing_is_not_to_be_a_list():
         f"+spec.eval_metrics.m={metric}). Expected one of the declared predictions "
         "(predictions.probability, predictions.class)."
     )
+
+
+def test_arguments_of_a_metric_may_be_given_by_position(own):
+    metric = "{_target_: own_package.parts.scaled, _args_: [3.0], labels: labels}"
+    words = ["experiment=digits_mlp", f"+spec.eval_metrics.m={metric}"]
+    config = compose([*words, "trust=own_package"]).config
+    metric_fn, _ = build_metric_fn({"m": config.spec.eval_metrics["m"]})
+    assert metric_fn(labels=np.array([1.0, 2.0]))["m"] == 9.0

@@ -24,8 +24,9 @@ RUN = (
 SHORT = (*RUN, "loop.train_steps=8")
 collect_ignore = ["fake_slurm.py", "ray_nodes.py"]
 """Programs of their own, in which no doctest is."""
-LONG = (*RUN, "loop.train_steps=2_000", "output.checkpoint.every=50")
-"""Overrides of a trial that a test interrupts."""
+LONG = (*RUN, "loop.train_steps=50_000", "output.checkpoint.every=500")
+"""Overrides of a trial that a test interrupts: an engine needs seconds for a second
+worker, which a trial must outlast that has just begun."""
 PACK = ("hydra.launcher.pack=map", "hydra.launcher.trials_per_pack=2")
 
 

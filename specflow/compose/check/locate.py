@@ -135,12 +135,17 @@ def _failed_target(error: BaseException, composed: "Composed") -> Diagnostic | N
     """
     if not isinstance(error, _OF_ARGUMENTS) or user_code.is_users(error):
         return None
+    trusted = tuple(f"{name}." for name in NAMES)
     named = {
-        key: path for key, path in _callables(composed.tree) if path.startswith(NAMES)
+        key: path for key, path in _callables(composed.tree) if path.startswith(trusted)
     }
-    notes = getattr(error, "__notes__", ())
-    keys = [key for key in named if raised_in(named[key]) in notes]
-    if not any(raised_in(path) in notes for path in named.values()):
+    # Of targets inside of one another, the first note is that of the innermost.
+    noted = [
+        [key for key, path in named.items() if raised_in(path) == note]
+        for note in getattr(error, "__notes__", ())
+    ]
+    keys = next(filter(None, noted), [])
+    if not keys:
         # What an optimizer's target returned is called later, without its name.
         packages = user_code.packages(error)
         inside = [
@@ -156,19 +161,22 @@ def _failed_target(error: BaseException, composed: "Composed") -> Diagnostic | N
         keys = outer if len(outer) == 1 else []
     if not keys:
         return None
-    # Of targets inside of one another, the first note is that of the innermost.
-    key = max(keys, key=lambda key: key.count("."))
-    given = {**value_at(composed.tree, key.split("."))}
-    path, _ = given.pop(TARGET), given.pop(PARTIAL, None)
+    # Several that name the same callable cannot be told apart.
+    given = {**value_at(composed.tree, keys[0].split("."))} if len(keys) == 1 else {}
+    given = {key: given[key] for key in given if key not in (TARGET, PARTIAL)}
     first, *_ = str(error).splitlines() or [""]
     diagnostic = Diagnostic(
-        key,
-        f"{path} failed: {type(error).__name__}: {first}",
+        " or ".join(keys),
+        f"{named[keys[0]]} failed: {type(error).__name__}: {first}",
         expected="arguments that it can use",
-        hint=f"It was given {shown(given)}.".replace("....", "...") if given else "",
+        hint=_end(f"It was given {shown(given)}") if given else "",
         code="target-failed",
     )
     return placed(diagnostic, composed)
+
+
+def _end(text: str) -> str:
+    return text if text.endswith("...") else f"{text}."
 
 
 def _callables(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
